@@ -1,0 +1,396 @@
+"""The blocks that a report is made of, and the report itself.
+
+A method returns blocks; results.json stores them; every renderer draws them. Each block class has
+one template of its ``type`` in HTML and one in the PDF. Arrays live beside results.json in
+``arrays/*.npz`` and are referred to by name, so that nobody has to read numbers off pixels.
+
+The classes are plain frozen dataclasses; pydantic reads, writes and describes them (one definition
+is the reader, the writer and the JSON Schema of results.json).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import (
+    Field,
+    PlainSerializer,
+    PlainValidator,
+    SerializationInfo,
+    ValidationInfo,
+    WithJsonSchema,
+)
+
+SCHEMA_VERSION = 1
+
+
+def _store(value: np.ndarray, info: SerializationInfo) -> Any:
+    return info.context.put(value) if info.context is not None else value
+
+
+def _load(value: Any, info: ValidationInfo) -> np.ndarray:
+    if isinstance(value, np.ndarray):
+        return value
+    if info.context is None:
+        raise ValueError("an array reference needs the folder it refers to")
+    loaded: np.ndarray = info.context.get(value)
+    return loaded
+
+
+Array = Annotated[
+    np.ndarray,
+    PlainValidator(_load),
+    PlainSerializer(_store),
+    WithJsonSchema(
+        {
+            "type": "object",
+            "description": "A float, integer or boolean array in arrays/<file>.npz under <key>.",
+            "properties": {
+                "file": {"type": "string"},
+                "key": {"type": "string"},
+                "shape": {"type": "array", "items": {"type": "integer"}},
+                "dtype": {"type": "string"},
+            },
+            "required": ["file", "key", "shape", "dtype"],
+            "additionalProperties": False,
+        }
+    ),
+]
+Number = Annotated[
+    float,
+    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}),
+]
+Cell = str | int | Number | bool | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Caption:
+    """What is printed under every picture.
+
+    Attributes:
+      title: what is shown (``conv1 · kernel``).
+      detail: layer, shape, selection and anything cut, in words.
+      formula: name of the formula or procedure, with its source.
+      override: the command line that makes this picture again.
+    """
+
+    title: str
+    detail: str = ""
+    formula: str = ""
+    override: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Text:
+    """A paragraph."""
+
+    text: str
+    tone: Literal["plain", "note", "warning"] = "plain"
+    type: Literal["text"] = "text"
+
+
+@dataclass(frozen=True, kw_only=True)
+class KeyValues:
+    """Names and values, such as the statistics of a layer. Floats are kept unrounded."""
+
+    pairs: tuple[tuple[str, Cell], ...]
+    title: str = ""
+    type: Literal["key_values"] = "key_values"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Table:
+    """Rows of cells under column names. Floats are kept unrounded; renderers round.
+
+    Attributes:
+      totals: a last row set apart, or empty.
+    """
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    caption: str = ""
+    totals: tuple[Cell, ...] = ()
+    type: Literal["table"] = "table"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Montage:
+    """Tiles on a grid at native resolution: kernels, feature maps, synthesised images.
+
+    Attributes:
+      tiles: (N, h, w) values for a colormap, or (N, h, w, 3) colours.
+      low, high: the values drawn as the two ends of the colormap (or as black and white).
+      scale: ``joint`` maps low..high for all tiles; ``each`` maps every tile's own range.
+      colormap: Matplotlib's name; None for tiles in colour.
+      columns: tiles in a row; rows follow.
+      gap: pixels between tiles; ``frame`` draws the gap around the grid too.
+      background: colour of the gaps and of missing tiles.
+      labels: one a tile, for hovering and for the text alternative; may be empty.
+    """
+
+    tiles: Array
+    low: Number
+    high: Number
+    columns: int
+    caption: Caption
+    scale: Literal["joint", "each"] = "joint"
+    colormap: str | None = None
+    gap: int = 1
+    frame: bool = False
+    background: Literal["white", "black"] = "white"
+    labels: tuple[str, ...] = ()
+    type: Literal["montage"] = "montage"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Heatmap:
+    """One image, a map of the same height and width, and the map laid over the image.
+
+    Attributes:
+      image: (H, W, 1 or 3) pixels, 0..255.
+      map: (H, W) raw values.
+      low, high: the values drawn as the two ends of the colormap.
+      opacity: of the map at ``high`` in the overlay (0..1).
+      facts: short facts beside it, such as predicted class and score.
+    """
+
+    image: Array
+    map: Array
+    low: Number
+    high: Number
+    colormap: str
+    caption: Caption
+    opacity: float = 0.6
+    facts: tuple[tuple[str, Cell], ...] = ()
+    type: Literal["heatmap"] = "heatmap"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Histogram:
+    """Counts (B,) between edges (B + 1,)."""
+
+    counts: Array
+    edges: Array
+    caption: Caption
+    x_label: str = "value"
+    type: Literal["histogram"] = "histogram"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Series:
+    """One line: values (N,) over x (N,)."""
+
+    name: str
+    x: Array
+    y: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Curve:
+    """A line plot. ``y_range`` fixes the axis (probabilities 0..1), else it follows the data."""
+
+    series: tuple[Series, ...]
+    caption: Caption
+    x_label: str
+    y_label: str
+    y_range: tuple[float, float] | None = None
+    type: Literal["curve"] = "curve"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Matrix:
+    """A matrix of counts with names, such as a confusion matrix (rows: truth)."""
+
+    values: Array
+    row_labels: tuple[str, ...]
+    column_labels: tuple[str, ...]
+    row_title: str
+    column_title: str
+    colormap: str
+    caption: Caption
+    type: Literal["matrix"] = "matrix"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GalleryItem:
+    """One image with a title and its highest scores (label, value 0..1)."""
+
+    image: Array
+    title: str
+    subtitle: str = ""
+    bars: tuple[tuple[str, Number], ...] = ()
+    mark: Literal["correct", "wrong", "none"] = "none"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gallery:
+    """Images (H, W, 1 or 3; 0..255) side by side, each with its scores."""
+
+    items: tuple[GalleryItem, ...]
+    caption: Caption
+    type: Literal["gallery"] = "gallery"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Node:
+    """A layer in a diagram: output shape without the batch, number of parameters."""
+
+    path: str
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Diagram:
+    """The network as boxes in execution order, from input to output."""
+
+    nodes: tuple[Node, ...]
+    caption: Caption
+    type: Literal["diagram"] = "diagram"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Finding:
+    """Something that a person should know.
+
+    Attributes:
+      severity: ``info``, ``warn`` or ``fail``.
+      check: which check or method found it.
+      message: what and how much.
+      where: layer, unit or file; may be empty.
+      value, threshold: the unrounded numbers compared, where there are any.
+      advice: what to do about it.
+    """
+
+    severity: Literal["info", "warn", "fail"]
+    check: str
+    message: str
+    where: str = ""
+    value: Number | None = None
+    threshold: float | None = None
+    advice: str = ""
+    type: Literal["finding"] = "finding"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Group:
+    """Blocks that belong together under a heading: one layer, one image."""
+
+    title: str
+    blocks: tuple[Block, ...]
+    subtitle: str = ""
+    type: Literal["group"] = "group"
+
+
+Block = Annotated[
+    Text
+    | KeyValues
+    | Table
+    | Montage
+    | Heatmap
+    | Histogram
+    | Curve
+    | Matrix
+    | Gallery
+    | Diagram
+    | Finding
+    | Group,
+    Field(discriminator="type"),
+]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What one method made.
+
+    Attributes:
+      method: its name in the configuration.
+      settings: its resolved settings.
+      command: the command line that makes this section alone.
+      skipped: why the method did not apply; empty if it ran.
+    """
+
+    method: str
+    title: str
+    blocks: tuple[Block, ...]
+    intro: str = ""
+    command: str = ""
+    skipped: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """The network in numbers. ``flops`` counts a multiply-add as two, for one image."""
+
+    name: str
+    architecture: str
+    layers: int
+    parameters: int
+    flops: int
+    input: str
+    preprocessing: str
+    weights: str
+    weights_sha256: str
+    weights_random: bool
+    scores: str
+    classes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCard:
+    """The images that were used."""
+
+    source: str
+    count: int
+    labelled: bool
+    sha256: str
+    skipped: tuple[tuple[str, str], ...]
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What made this report: enough to make it again.
+
+    Attributes:
+      config_sha256: of config.yaml.
+      git_commit, git_dirty: of the working directory; empty and None outside a repository.
+      created: time from SOURCE_DATE_EPOCH (ISO 8601, UTC), else empty: a clock would make two
+        equal runs differ.
+    """
+
+    reportgen: str
+    python: str
+    packages: dict[str, str]
+    device: str
+    seed: int
+    config_sha256: str
+    git_commit: str
+    git_dirty: bool | None
+    created: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything a renderer needs; the content of results.json.
+
+    Attributes:
+      banners: warnings for the head of every page, such as random weights.
+      metrics: headline numbers, unrounded, such as accuracy (0..1).
+      command: the command line of the whole report.
+    """
+
+    title: str
+    model: ModelCard
+    data: DataCard
+    metrics: dict[str, Number]
+    findings: tuple[Finding, ...]
+    sections: tuple[Section, ...]
+    provenance: Provenance
+    command: str
+    banners: tuple[str, ...] = ()
+    schema_version: Literal[1] = 1

@@ -1,0 +1,141 @@
+"""results.json and arrays/*.npz as values: a Report to plain data and back (no file is touched)."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import fields, is_dataclass, replace
+from functools import cache
+from typing import Any
+
+import numpy as np
+from pydantic import TypeAdapter, ValidationError
+
+from reportgen.core.blocks import SCHEMA_VERSION, Group, Report, Section
+from reportgen.core.errors import OutputError
+
+Arrays = dict[str, dict[str, np.ndarray]]
+
+
+class _Writer:
+    """Names the arrays of one section: ``conv1/montage/tiles``, numbered where a name recurs."""
+
+    def __init__(self, section: Section) -> None:
+        self.file = f"{_slug(section.method)}.npz"
+        self.arrays: dict[str, np.ndarray] = {}
+        self._keys: dict[int, str] = {}
+        for block in section.blocks:
+            self._name(block, "")
+
+    def _name(self, value: Any, prefix: str) -> None:
+        if isinstance(value, np.ndarray):
+            if id(value) not in self._keys:
+                key, count = prefix, 1
+                while key in self.arrays:
+                    count += 1
+                    key = f"{prefix}-{count}"
+                self._keys[id(value)] = key
+                self.arrays[key] = np.ascontiguousarray(value)
+        elif isinstance(value, tuple):
+            for part in value:
+                self._name(part, prefix)
+        elif is_dataclass(value):
+            if isinstance(value, Group):
+                prefix = f"{prefix}{_slug(value.title)}/"
+            elif (kind := getattr(value, "type", None)) is not None:
+                prefix = f"{prefix}{kind}/"
+            for part in fields(value):
+                inner = getattr(value, part.name)
+                name = part.name if isinstance(inner, np.ndarray) else ""
+                self._name(inner, prefix + name)
+
+    def put(self, value: np.ndarray) -> dict[str, Any]:
+        key = self._keys[id(value)]
+        array = self.arrays[key]
+        return {
+            "file": self.file,
+            "key": key,
+            "shape": list(array.shape),
+            "dtype": str(array.dtype),
+        }
+
+
+def _slug(name: str) -> str:
+    """A name that is safe as a part of a path inside an archive."""
+    return re.sub(r"[^A-Za-z0-9_#.-]+|^\.+", "_", name)[:80] or "_"
+
+
+def _strict(value: Any) -> Any:
+    """Non-finite floats as the strings that the reader takes back: strict JSON has no such numbers."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, dict):
+        return {key: _strict(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_strict(part) for part in value]
+    return value
+
+
+class _Reader:
+    def __init__(self, load: Callable[[str], Mapping[str, np.ndarray]]) -> None:
+        self._load = cache(load)
+
+    def get(self, reference: Mapping[str, Any]) -> np.ndarray:
+        try:
+            array = self._load(str(reference["file"]))[str(reference["key"])]
+        except KeyError as error:
+            raise ValueError(f"no array {error} for {dict(reference)}") from error
+        if list(array.shape) != list(reference["shape"]):
+            raise ValueError(f"array {reference['key']} has shape {array.shape}, not as stated")
+        return array
+
+
+@cache
+def _adapter(kind: type) -> TypeAdapter[Any]:
+    return TypeAdapter(kind)
+
+
+def dump(report: Report) -> tuple[dict[str, Any], Arrays]:
+    """A report as data for strict JSON, and the arrays it refers to, one file a section."""
+    arrays: Arrays = {}
+    sections = []
+    for section in report.sections:
+        writer = _Writer(section)
+        sections.append(_adapter(Section).dump_python(section, mode="json", context=writer))
+        if writer.arrays:
+            arrays[writer.file] = writer.arrays
+    data = _adapter(Report).dump_python(replace(report, sections=()), mode="json")
+    data["sections"] = sections
+    return _strict(data), arrays
+
+
+def load(data: Any, load_arrays: Callable[[str], Mapping[str, np.ndarray]]) -> Report:
+    """The report of plain data; ``load_arrays`` opens one file of arrays by name.
+
+    Raises:
+      OutputError: if the data is of another schema version, or not of this schema.
+    """
+    version = data.get("schema_version") if isinstance(data, dict) else None
+    if version != SCHEMA_VERSION:
+        raise OutputError(
+            f"results.json has schema version {version!r}; this reportgen reads {SCHEMA_VERSION}.",
+            "Render it with the reportgen that wrote it (see provenance.reportgen in the file).",
+        )
+    try:
+        report: Report = _adapter(Report).validate_python(data, context=_Reader(load_arrays))
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        raise OutputError(f"results.json is damaged at {where}: {first['msg']}") from error
+    return report
+
+
+def json_schema() -> dict[str, Any]:
+    """The JSON Schema of results.json; the file shipped in the package is this, and a test says so."""
+    schema = _adapter(Report).json_schema(mode="serialization")
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": f"reportgen results, version {SCHEMA_VERSION}",
+        **schema,
+    }
