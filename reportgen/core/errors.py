@@ -45,7 +45,7 @@ class OutputError(UserError):
     """The report cannot be written where it was asked for, or a report folder cannot be read."""
 
 
-class NotApplicable(UserError):
+class NotApplicableError(UserError):
     """A method does not apply to this model or selection.
 
     In a list of methods its section says so and the others go on; asked for alone it is an error.

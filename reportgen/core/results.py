@@ -67,7 +67,7 @@ def _slug(name: str) -> str:
 
 
 def _strict(value: Any) -> Any:
-    """Non-finite floats as the strings that the reader takes back: strict JSON has no such numbers."""
+    """Non-finite floats as strings that the reader takes back: strict JSON has no such numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
@@ -132,7 +132,7 @@ def load(data: Any, load_arrays: Callable[[str], Mapping[str, np.ndarray]]) -> R
 
 
 def json_schema() -> dict[str, Any]:
-    """The JSON Schema of results.json; the file shipped in the package is this, and a test says so."""
+    """The JSON Schema of results.json; the package ships it as a file, and a test compares them."""
     schema = _adapter(Report).json_schema(mode="serialization")
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
