@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
 
+from reportgen.core.settings import Count, Positive, Reals, Switch, settings
 
-@dataclass(frozen=True, kw_only=True)
+
+@settings
 class InputSpec:
     """The input of a network, NHWC.
 
@@ -23,15 +24,22 @@ class InputSpec:
       fixed_size: True if the network takes this size only (it ends in dense layers).
     """
 
-    height: int
-    width: int
-    channels: int
-    scale: float = 1.0
-    mean: tuple[float, ...] = (0.0,)
-    std: tuple[float, ...] = (1.0,)
+    height: Count
+    width: Count
+    channels: Count
+    scale: Positive = 1.0
+    mean: Reals = (0.0,)
+    std: Reals = (1.0,)
     order: Literal["rgb", "bgr"] = "rgb"
     resize: Literal["stretch", "crop"] = "stretch"
-    fixed_size: bool = True
+    fixed_size: Switch = True
+
+    def __post_init__(self) -> None:
+        for name in ("mean", "std"):
+            if len(getattr(self, name)) not in (1, self.channels):
+                raise ValueError(f"{name} has {len(getattr(self, name))} values, not 1 or channels")
+        if any(value <= 0 for value in self.std):
+            raise ValueError("std must be above 0")
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -1,0 +1,89 @@
+"""What every method is: checked settings, the layers it applies to, and blocks for the report."""
+
+from __future__ import annotations
+
+import zlib
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+import jax
+
+from reportgen.config import ColormapConfig
+from reportgen.core.blocks import Block, Caption, Finding
+from reportgen.core.images import ImageBatch
+from reportgen.models.base import LayerInfo, Model
+
+
+@dataclass(frozen=True, kw_only=True)
+class Context:
+    """What a method works on.
+
+    Attributes:
+      layers: those chosen for this method, in execution order; empty for one that takes none.
+      images: at the network's size, before normalisation.
+      key: random key of this method, derived from the seed and the method's name.
+      batch: images or units to compute at once.
+      advance: tells the progress bar of so many finished units of ``Method.units``.
+      command: the command line that makes this section; more overrides may be added.
+    """
+
+    model: Model
+    images: ImageBatch
+    layers: tuple[LayerInfo, ...]
+    colormap: ColormapConfig
+    key: jax.Array
+    batch: int
+    advance: Callable[[int], None]
+    command: Callable[..., str]
+
+    def caption(self, title: str, *overrides: str, detail: str = "", formula: str = "") -> Caption:
+        """A caption with the command line that makes its picture again."""
+        return Caption(
+            title=title, detail=detail, formula=formula, override=self.command(*overrides)
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Result:
+    """What a method made.
+
+    Attributes:
+      metrics: headline numbers for the head of the report, unrounded.
+    """
+
+    blocks: tuple[Block, ...]
+    intro: str = ""
+    metrics: dict[str, float] = field(default_factory=dict)
+    findings: tuple[Finding, ...] = ()
+
+
+class Method(ABC):
+    """A method's settings; subclasses are declared with ``@settings`` and hold plain fields.
+
+    A subclass with a field ``layers`` takes layers: its own choice, or else the configuration's.
+    """
+
+    title: ClassVar[str]
+
+    def rejects(self, layer: LayerInfo) -> str:
+        """Why the method cannot use a layer; empty if it can."""
+        return ""
+
+    @abstractmethod
+    def units(self, context: Context) -> int:
+        """How many units of work ``run`` will report as finished."""
+
+    @abstractmethod
+    def run(self, context: Context) -> Result:
+        """Compute.
+
+        Raises:
+          UserError: if the settings do not fit this model or these images.
+        """
+
+
+def fold_in_name(key: jax.Array, name: str) -> jax.Array:
+    """A key that depends on a stable name, and so not on what else is computed, or in what order."""
+    return jax.random.fold_in(key, zlib.crc32(name.encode()))

@@ -1,0 +1,112 @@
+"""Which class of each image a method explains, and what the network made of the images."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Annotated
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import BeforeValidator
+
+from reportgen.core.blocks import Cell
+from reportgen.core.errors import ConfigError, did_you_mean
+from reportgen.core.images import ImageBatch
+from reportgen.models.base import Model
+
+Target = Annotated[str, BeforeValidator(lambda value: str(value))]
+
+
+@jax.jit
+def _logits(model: Model, x: jax.Array) -> jax.Array:
+    return model.apply(x)[0]
+
+
+def predict(model: Model, images: ImageBatch, count: int, batch: int) -> np.ndarray:
+    """Logits (count, classes) of the first images, ``batch`` at a time.
+
+    The last batch is filled up with copies, so that one compilation serves all.
+    """
+    outputs = []
+    for start in range(0, count, batch):
+        part = images.pixels[start : min(start + batch, count)]
+        fill = min(batch, count) - len(part)
+        padded = np.concatenate([part, np.repeat(part[-1:], fill, axis=0)])
+        logits = _logits(model, jnp.asarray(model.spec.normalise(padded)))
+        outputs.append(np.asarray(logits)[: len(part)])
+    return np.concatenate(outputs)
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities over the last axis, in float64."""
+    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """The explained class of each image, with what the network says of it.
+
+    Attributes:
+      index: (N,) class indices.
+      logits: (N, classes).
+    """
+
+    model: Model
+    images: ImageBatch
+    index: np.ndarray
+    logits: np.ndarray
+
+    def facts(self, i: int) -> tuple[tuple[str, Cell], ...]:
+        """Explained, predicted and true class of one image, with logit and probability."""
+        classes, index = self.model.classes, int(self.index[i])
+        predicted = int(self.logits[i].argmax())
+        facts: list[tuple[str, Cell]] = [
+            ("explained class", classes[index]),
+            ("its logit", float(self.logits[i, index])),
+            ("its probability", float(softmax(self.logits[i])[index])),
+            ("predicted class", classes[predicted]),
+        ]
+        if self.images.labels is not None:
+            facts.append(("true class", classes[self.images.labels[i]]))
+        return tuple(facts)
+
+
+def chosen_classes(model: Model, images: ImageBatch, target: str, count: int, batch: int) -> Chosen:
+    """The class to explain for each of the first ``count`` images.
+
+    Args:
+      target: ``predicted``, ``true``, a class's name or its index.
+
+    Raises:
+      ConfigError: if labels are asked for and there are none, or there is no such class.
+    """
+    logits = predict(model, images, count, batch)
+    if target == "predicted":
+        index = logits.argmax(axis=-1)
+    elif target == "true":
+        if images.labels is None:
+            raise ConfigError(
+                "target=true needs labels, and the images have none.", "Use target=predicted."
+            )
+        index = images.labels[:count]
+    else:
+        index = np.full(count, class_index(model.classes, target))
+    return Chosen(model, images, index.astype(np.int32), logits)
+
+
+def class_index(classes: tuple[str, ...], name: str) -> int:
+    """Index of a class by its name or number (a name wins).
+
+    Raises:
+      ConfigError: if there is no such class.
+    """
+    if name in classes:
+        return classes.index(name)
+    if name.isdigit() and int(name) < len(classes):
+        return int(name)
+    raise ConfigError(
+        f"There is no class {name!r} among {len(classes)}.",
+        did_you_mean(name, ["predicted", "true", *classes]),
+    )

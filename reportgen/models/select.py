@@ -1,0 +1,49 @@
+"""Choosing layers by path, glob or kind."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from fnmatch import fnmatchcase
+
+from reportgen.core.errors import ModelError, did_you_mean
+from reportgen.models.base import LayerInfo
+
+
+def select_layers(layers: Sequence[LayerInfo], patterns: Sequence[str]) -> tuple[LayerInfo, ...]:
+    """The layers that any of the patterns names, in execution order.
+
+    Args:
+      patterns: ``all``, a path (``conv1``), a glob over paths (``conv*``, ``blocks.[0-3].*``) or
+        a kind (``kind:conv``).
+
+    Raises:
+      ModelError: for a pattern that names no layer.
+    """
+    wanted: set[str] = set()
+    for pattern in patterns:
+        found = {layer.path for layer in layers if _matches(layer, pattern)}
+        if not found:
+            raise _unknown(layers, pattern)
+        wanted |= found
+    return tuple(layer for layer in layers if layer.path in wanted)
+
+
+def _matches(layer: LayerInfo, pattern: str) -> bool:
+    if pattern == "all":
+        return True
+    if pattern.startswith("kind:"):
+        return layer.kind == pattern.removeprefix("kind:").strip()
+    # A literal path wins over its reading as a glob: `blocks[0]` is not a character class.
+    return layer.path == pattern or fnmatchcase(layer.path, pattern)
+
+
+def _unknown(layers: Sequence[LayerInfo], pattern: str) -> ModelError:
+    if pattern.startswith("kind:"):
+        kinds = [f"kind:{kind}" for kind in dict.fromkeys(layer.kind for layer in layers)]
+        return ModelError(f"No layer is of {pattern!r}.", did_you_mean(pattern, kinds))
+    plain = re.sub(r"[*?\[\]]", "", pattern)
+    hint = did_you_mean(plain, [layer.path for layer in layers])
+    return ModelError(
+        f"No layer matches {pattern!r}.", f"{hint} List all with: reportgen layers".strip()
+    )

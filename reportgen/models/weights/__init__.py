@@ -1,0 +1,1 @@
+"""Weights files: one reader per format."""
