@@ -75,7 +75,7 @@ class ColormapConfig:
 class ReportConfig:
     """``report``: where it goes and what it is called (empty: named after the model)."""
 
-    dir: str
+    dir: str | None
     title: str
 
 

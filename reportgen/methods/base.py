@@ -85,5 +85,5 @@ class Method(ABC):
 
 
 def fold_in_name(key: jax.Array, name: str) -> jax.Array:
-    """A key that depends on a stable name, and so not on what else is computed, or in what order."""
+    """A key that depends on a stable name, so not on what else is computed, nor in what order."""
     return jax.random.fold_in(key, zlib.crc32(name.encode()))

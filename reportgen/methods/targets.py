@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
 
@@ -23,10 +24,17 @@ def _logits(model: Model, x: jax.Array) -> jax.Array:
     return model.apply(x)[0]
 
 
-def predict(model: Model, images: ImageBatch, count: int, batch: int) -> np.ndarray:
+def predict(
+    model: Model,
+    images: ImageBatch,
+    count: int,
+    batch: int,
+    advance: Callable[[int], None] = lambda done: None,
+) -> np.ndarray:
     """Logits (count, classes) of the first images, ``batch`` at a time.
 
-    The last batch is filled up with copies, so that one compilation serves all.
+    The last batch is filled up with copies, so that one compilation serves all; ``advance`` hears
+    of every batch.
     """
     outputs = []
     for start in range(0, count, batch):
@@ -35,6 +43,7 @@ def predict(model: Model, images: ImageBatch, count: int, batch: int) -> np.ndar
         padded = np.concatenate([part, np.repeat(part[-1:], fill, axis=0)])
         logits = _logits(model, jnp.asarray(model.spec.normalise(padded)))
         outputs.append(np.asarray(logits)[: len(part)])
+        advance(len(part))
     return np.concatenate(outputs)
 
 

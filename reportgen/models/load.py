@@ -74,7 +74,7 @@ def open_network(config: ModelConfig) -> Network:
         ) from error
     if config.classes and len(config.classes) != seen.outputs:
         raise ModelError(
-            f"model.classes has {len(config.classes)} names, the network has {seen.outputs} outputs.",
+            f"model.classes has {len(config.classes)} names; the network has {seen.outputs} outputs.",
             "Give one name an output, or model.classes=[] for numbers.",
         )
     return Network(config, build, program, shapes, seen)

@@ -1,0 +1,160 @@
+"""What the network answers: top classes image by image, accuracy, confusion matrix."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+import numpy as np
+
+from reportgen.core.blocks import (
+    Block,
+    Cell,
+    Finding,
+    Gallery,
+    GalleryItem,
+    KeyValues,
+    Matrix,
+    Table,
+)
+from reportgen.core.settings import Count, settings
+from reportgen.methods.base import Context, Method, Result
+from reportgen.methods.targets import predict, softmax
+
+MATRIX_CLASSES = 60  # a larger confusion matrix has no legible cell
+
+
+def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
+    """Counts (classes, classes): row the true class, column the predicted one."""
+    matrix = np.zeros((classes, classes), np.int64)
+    np.add.at(matrix, (labels, predicted), 1)
+    return matrix
+
+
+def top_k_accuracy(labels: np.ndarray, logits: np.ndarray, k: int) -> float:
+    """Share of images whose true class is among the ``k`` highest logits (0..1)."""
+    best = np.argsort(-logits, axis=-1, kind="stable")[:, :k]
+    return float((best == labels[:, None]).any(axis=1).mean())
+
+
+@settings
+class Predictions(Method):
+    """Settings of the method.
+
+    Attributes:
+      show: images shown, wrong ones first.
+      top: classes shown for each.
+    """
+
+    title: ClassVar[str] = "Predictions"
+
+    show: Count
+    top: Count
+
+    def units(self, context: Context) -> int:
+        return len(context.images)
+
+    def run(self, context: Context) -> Result:
+        model, images = context.model, context.images
+        logits = predict(model, images, len(images), context.batch, context.advance)
+        blocks: list[Block] = []
+        metrics: dict[str, float] = {}
+        findings: list[Finding] = []
+        predicted = logits.argmax(axis=-1)
+        if images.labels is not None:
+            metrics["accuracy"] = top_k_accuracy(images.labels, logits, 1)
+            if len(model.classes) > 10:
+                metrics["top-5 accuracy"] = top_k_accuracy(images.labels, logits, 5)
+            blocks += self._measured(context, images.labels, predicted, metrics)
+        bad = int((~np.isfinite(logits)).any(axis=-1).sum())
+        if bad:
+            findings.append(
+                Finding(
+                    severity="fail",
+                    check="predictions",
+                    message=f"{bad} of {len(images)} images give logits that are not finite.",
+                    where="logits",
+                    value=float(bad),
+                    advice="Look for NaN or overflow in the activations, layer by layer.",
+                )
+            )
+        blocks.append(self._gallery(context, logits, predicted))
+        return Result(
+            blocks=tuple(blocks),
+            intro="The network's answers to the images, as softmax probabilities of its logits.",
+            metrics=metrics,
+            findings=tuple(findings),
+        )
+
+    def _measured(
+        self,
+        context: Context,
+        labels: np.ndarray,
+        predicted: np.ndarray,
+        metrics: dict[str, float],
+    ) -> list[Block]:
+        classes = context.model.classes
+        matrix = confusion_matrix(labels, predicted, len(classes))
+        rows: list[tuple[Cell, ...]] = []
+        for index in np.flatnonzero(matrix.sum(axis=0) + matrix.sum(axis=1)):
+            true, found = int(matrix[index].sum()), int(matrix[:, index].sum())
+            hits = int(matrix[index, index])
+            recall = hits / true if true else None
+            precision = hits / found if found else None
+            rows.append((classes[index], true, found, hits, recall, precision))
+        blocks: list[Block] = [
+            KeyValues(pairs=(*metrics.items(), ("images", len(labels))), title="Accuracy"),
+        ]
+        if len(classes) <= MATRIX_CLASSES:
+            blocks.append(
+                Matrix(
+                    values=matrix,
+                    row_labels=classes,
+                    column_labels=classes,
+                    row_title="true class",
+                    column_title="predicted class",
+                    colormap=context.colormap.matrix,
+                    caption=context.caption(
+                        "Confusion matrix", detail=f"counts over {len(labels)} labelled images"
+                    ),
+                )
+            )
+        blocks.append(
+            Table(
+                columns=("class", "images", "predicted", "correct", "recall", "precision"),
+                rows=tuple(rows),
+                caption="By class; recall is the accuracy on images of the class.",
+            )
+        )
+        return blocks
+
+    def _gallery(self, context: Context, logits: np.ndarray, predicted: np.ndarray) -> Gallery:
+        images, classes = context.images, context.model.classes
+        order = list(range(len(images)))
+        if images.labels is not None:
+            wrong = predicted != images.labels
+            order.sort(key=lambda i: not wrong[i])
+        probabilities = softmax(logits)
+        items = []
+        for i in order[: self.show]:
+            best = np.argsort(-probabilities[i], kind="stable")[: self.top]
+            truth = None if images.labels is None else int(images.labels[i])
+            items.append(
+                GalleryItem(
+                    image=images.pixels[i],
+                    title=images.names[i],
+                    subtitle="" if truth is None else f"true class: {classes[truth]}",
+                    bars=tuple((classes[c], float(probabilities[i, c])) for c in best),
+                    mark="none"
+                    if truth is None
+                    else ("correct" if truth == predicted[i] else "wrong"),
+                )
+            )
+        shown = f"{len(items)} of {len(images)} images"
+        return Gallery(
+            items=tuple(items),
+            caption=context.caption(
+                f"Top {min(self.top, len(classes))} classes",
+                detail=shown + ("" if images.labels is None else ", wrong ones first"),
+                formula="softmax of the logits",
+            ),
+        )
