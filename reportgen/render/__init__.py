@@ -1,0 +1,1 @@
+"""Drawing a Report as HTML and PDF, from its blocks alone; imports no JAX."""

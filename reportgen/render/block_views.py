@@ -1,0 +1,334 @@
+"""Each block as plain data for the templates: numbers formatted, pictures drawn and named.
+
+A block type without an entry here is passed on with its fields formatted, so that a new type needs
+its class and its two templates only; types with pictures register a function.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from functools import singledispatch
+from typing import Any
+
+import numpy as np
+
+from reportgen.core import blocks
+from reportgen.render import colour, diagram, numbers, pictures, plots
+from reportgen.render.assets import Assets
+from reportgen.render.layout import rows
+from reportgen.render.text import Names, slug
+
+View = dict[str, Any]
+
+_MONTAGE_WIDTH = (480, 760)
+_MONTAGE_HEIGHT = 900
+_TILE = 224
+_MAP_WIDTH = 216
+_GALLERY_WIDTH = 132
+_ALT_LABELS = 40
+
+
+@dataclass(frozen=True)
+class Place:
+    """Where a block stands: the id of what holds it, the depth of its headings, shared names."""
+
+    id: str
+    level: int
+    assets: Assets
+    ids: Names
+
+
+def block_view(block: Any, place: Place) -> View:
+    """A block as data for its templates, with ``type`` first among equals."""
+    return {"type": block.type, **_view(block, place)}
+
+
+@singledispatch
+def _view(block: Any, place: Place) -> View:
+    return {part.name: _plain(getattr(block, part.name), part.name) for part in fields(block)}
+
+
+def _plain(value: Any, name: str) -> Any:
+    return (
+        [_plain(part, name) for part in value] if isinstance(value, tuple) else numbers.cell(value)
+    )
+
+
+@_view.register
+def _(block: blocks.KeyValues, place: Place) -> View:
+    return {"title": block.title, "pairs": pairs(block.pairs)}
+
+
+@_view.register
+def _(block: blocks.Table, place: Place) -> View:
+    body = [*block.rows, block.totals] if block.totals else list(block.rows)
+    return {
+        "caption": block.caption,
+        "columns": [
+            {"name": name, "numeric": _numeric([row[index] for row in body if index < len(row)])}
+            for index, name in enumerate(block.columns)
+        ],
+        "rows": [_cells(row, block.columns) for row in block.rows],
+        "totals": _cells(block.totals, block.columns) if block.totals else [],
+    }
+
+
+def _numeric(cells: list[Any]) -> bool:
+    numbers_only = [isinstance(cell, int | float) and not isinstance(cell, bool) for cell in cells]
+    filled = [cell is not None for cell in cells]
+    return any(filled) and all(
+        is_number or not is_filled
+        for is_number, is_filled in zip(numbers_only, filled, strict=True)
+    )
+
+
+def _cells(row: tuple[Any, ...], columns: tuple[str, ...]) -> list[str]:
+    padded = [*row, *[None] * (len(columns) - len(row))]
+    return [numbers.cell(cell, name) for cell, name in zip(padded, columns, strict=False)]
+
+
+@_view.register
+def _(block: blocks.Montage, place: Place) -> View:
+    picture = pictures.montage(block)
+    tiles = np.asarray(block.tiles)
+    count, height, width = tiles.shape[:3]
+    of = f"{numbers.counted(count, 'tile')} of {width} × {height} values"
+    alt = f"{block.caption.title}: {of} in rows of {block.columns}, {_range_words(block)}."
+    if block.labels:
+        alt += f" Tiles: {_some(block.labels)}."
+    return {
+        **_figure(block.caption, place),
+        "images": [place.assets.picture(_name(block, place), picture, _zoom(picture, width), alt)],
+        "range": _range(block, place),
+        "notes": [f"{of[0].upper()}{of[1:]}.", *_bad_note(tiles)],
+        "labels": list(block.labels),
+        "columns": block.columns,
+        "tiles": count,
+    }
+
+
+def _zoom(picture: np.ndarray, tile: int) -> int:
+    """The whole factor that shows a montage at a comfortable width; 1 if it is large already."""
+    height, width = picture.shape[:2]
+    low, high = _MONTAGE_WIDTH
+    zoom = min(math.ceil(low / width), max(1, _TILE // max(1, tile)))
+    while zoom > 1 and (width * zoom > high or height * zoom > _MONTAGE_HEIGHT):
+        zoom -= 1
+    return zoom
+
+
+def _range(block: blocks.Montage, place: Place) -> View:
+    low, high, note = numbers.number(block.low), numbers.number(block.high), ""
+    if block.scale == "each":
+        centred = ", centred on zero" if colour.is_diverging(block.colormap) else ""
+        note = f"Every tile has its own range{centred}; all lie within {low} … {high}."
+        low, high = "tile’s low", "tile’s high"
+    bar = place.assets.colour_bar(block.colormap or "gray")
+    if block.colormap is None and np.ndim(block.tiles) == 4:
+        bar = ""
+    return {"low": low, "high": high, "bar": bar, "name": block.colormap or "", "note": note}
+
+
+def _range_words(block: blocks.Montage) -> str:
+    if block.scale == "each":
+        return "every tile drawn over its own range"
+    return f"drawn from {numbers.number(block.low)} to {numbers.number(block.high)}"
+
+
+@_view.register
+def _(block: blocks.Heatmap, place: Place) -> View:
+    drawn = pictures.heatmap(block)
+    zoom = max(1, _MAP_WIDTH // max(1, drawn[0].shape[1]))
+    labels = ("image", "map", "overlay")
+    images = []
+    for label, picture in zip(labels, drawn, strict=True):
+        name = f"{_name(block, place)}-{label}"
+        image = place.assets.picture(name, picture, zoom, f"{block.caption.title}: {label}.")
+        images.append({**image, "label": label})
+    return {
+        **_figure(block.caption, place),
+        "images": images,
+        "range": {
+            "low": numbers.number(block.low),
+            "high": numbers.number(block.high),
+            "bar": place.assets.colour_bar(block.colormap),
+            "name": block.colormap,
+            "note": "",
+        },
+        "facts": pairs(block.facts),
+        "notes": _bad_note(np.asarray(block.map)),
+    }
+
+
+@_view.register
+def _(block: blocks.Histogram, place: Place) -> View:
+    counts, edges = np.asarray(block.counts), np.asarray(block.edges)
+    alt = f"{block.caption.title}: histogram of {block.x_label}."
+    if len(counts):
+        most = int(np.argmax(counts))
+        spread = f"{numbers.number(edges[0])} to {numbers.number(edges[-1])}"
+        peak = f"{numbers.number(edges[most])} and {numbers.number(edges[most + 1])}"
+        total = numbers.counted(int(counts.sum()), "value")
+        alt = f"{alt[:-1]}, {total} from {spread}, most between {peak}."
+    return _plot_figure(block, plots.histogram(block), alt, place)
+
+
+@_view.register
+def _(block: blocks.Curve, place: Place) -> View:
+    lines = [
+        f"{series.name} from {numbers.number(series.y[0])} to {numbers.number(series.y[-1])}"
+        for series in block.series
+        if len(series.y)
+    ]
+    alt = f"{block.caption.title}: {block.y_label} over {block.x_label}; {_some(tuple(lines))}."
+    return _plot_figure(block, plots.curve(block), alt, place)
+
+
+@_view.register
+def _(block: blocks.Matrix, place: Place) -> View:
+    values = np.asarray(block.values, np.float64)
+    high_rows, wide = values.shape
+    alt = (
+        f"{block.caption.title}: matrix of {high_rows} rows ({block.row_title}) by {wide} columns "
+        f"({block.column_title})."
+    )
+    if plots.matrix_fits(block):
+        return _plot_figure(block, plots.matrix(block), alt, place)
+    finite = values[np.isfinite(values)]
+    low, high = (min(0.0, finite.min()), finite.max()) if finite.size else (0.0, 0.0)
+    picture = colour.paint(colour.normalised(values, low, high), block.colormap)
+    return {
+        **_figure(block.caption, place),
+        "images": [place.assets.picture(_name(block, place), picture, _zoom(picture, 1), alt)],
+        "range": {
+            "low": numbers.number(low),
+            "high": numbers.number(high),
+            "bar": place.assets.colour_bar(block.colormap),
+            "name": block.colormap,
+            "note": f"Rows: {block.row_title}; columns: {block.column_title}.",
+        },
+        "notes": _bad_note(values),
+    }
+
+
+@_view.register
+def _(block: blocks.Gallery, place: Place) -> View:
+    entries = []
+    for item in block.items:
+        picture = pictures.pixels(item.image)
+        zoom = max(1, _GALLERY_WIDTH // max(1, picture.shape[1]))
+        bars = [
+            {
+                "label": label,
+                "text": numbers.percent(value),
+                "value": f"{min(max(value, 0.0), 1.0):.4f}" if math.isfinite(value) else "0",
+            }
+            for label, value in item.bars
+        ]
+        entries.append(
+            {
+                "image": place.assets.picture(_name(block, place), picture, zoom, item.title),
+                "title": item.title,
+                "subtitle": item.subtitle,
+                "mark": item.mark,
+                "bars": bars,
+            }
+        )
+    return {**_figure(block.caption, place), "images": [], "entries": entries}
+
+
+@_view.register
+def _(block: blocks.Diagram, place: Place) -> View:
+    images = []
+    for part in diagram.diagram(block):
+        alt = f"{block.caption.title}: layers {part.first} to {part.last} as boxes in their order."
+        size = part.width, part.height
+        name = _name(block, place)
+        images.append(place.assets.drawing(name, part.light, part.dark, size, alt))
+    return {**_figure(block.caption, place), "images": images}
+
+
+@_view.register
+def _(block: blocks.Finding, place: Place) -> View:
+    return finding_view(block)
+
+
+@_view.register
+def _(block: blocks.Group, place: Place) -> View:
+    own = place.ids.take(slug(place.id, block.title))
+    inner = Place(own, place.level + 1, place.assets, place.ids)
+    return {
+        "id": own,
+        "title": block.title,
+        "subtitle": block.subtitle,
+        "level": place.level,
+        "rows": rows([block_view(part, inner) for part in block.blocks]),
+    }
+
+
+def finding_view(finding: blocks.Finding) -> View:
+    """A finding with the numbers that were compared, as words."""
+    compared = []
+    if finding.value is not None:
+        compared.append(f"value {numbers.cell(float(finding.value))}")
+    if finding.threshold is not None:
+        compared.append(f"threshold {numbers.cell(float(finding.threshold))}")
+    return {
+        "type": finding.type,
+        "severity": finding.severity,
+        "check": finding.check,
+        "message": finding.message,
+        "where": finding.where,
+        "numbers": ", ".join(compared),
+        "advice": finding.advice,
+    }
+
+
+def pairs(found: tuple[tuple[str, Any], ...]) -> list[View]:
+    """Names and formatted values; ``numeric`` tells which to align as numbers."""
+    return [
+        {
+            "name": name,
+            "value": numbers.cell(value, name),
+            "numeric": isinstance(value, int | float) and not isinstance(value, bool),
+        }
+        for name, value in found
+    ]
+
+
+def _plot_figure(block: Any, plot: plots.Plot, alt: str, place: Place) -> View:
+    size = plot.width, plot.height
+    image = place.assets.drawing(_name(block, place), plot.light, plot.dark, size, alt)
+    return {**_figure(block.caption, place), "images": [image]}
+
+
+def _figure(caption: blocks.Caption, place: Place) -> View:
+    return {
+        "id": place.ids.take(slug(place.id, caption.title)),
+        "title": caption.title,
+        "detail": caption.detail,
+        "formula": caption.formula,
+        "override": caption.override,
+        "range": None,
+        "notes": [],
+    }
+
+
+def _name(block: Any, place: Place) -> str:
+    return f"{place.id[:44]}-{block.type}"
+
+
+def _some(names: tuple[str, ...]) -> str:
+    shown = ", ".join(names[:_ALT_LABELS])
+    return f"{shown}, …" if len(names) > _ALT_LABELS else shown
+
+
+def _bad_note(values: np.ndarray) -> list[str]:
+    count = int(values.size - np.isfinite(values).sum())
+    if not count:
+        return []
+    return [
+        f"{numbers.integer(count)} of {numbers.counted(values.size, 'value')} "
+        f"{'is' if count == 1 else 'are'} not finite (NaN or infinite), drawn in magenta."
+    ]

@@ -1,0 +1,54 @@
+"""Which blocks stand side by side: pictures left, their numbers and histograms right."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+View = dict[str, Any]
+
+_PICTURES = frozenset({"montage", "heatmap", "matrix", "curve"})
+_COMPANIONS = frozenset({"key_values", "histogram"})
+_COMPANIONS_BESIDE = 4
+_NARROW = 400
+
+
+def rows(blocks: Sequence[View]) -> list[View]:
+    """Blocks in their order, as rows.
+
+    A row is ``split`` (one picture in ``main``, what follows it in ``side``), ``flow`` (small
+    blocks one after another as the width allows) or ``full`` (one block over the whole width).
+    """
+    found: list[View] = []
+    index = 0
+    while index < len(blocks):
+        block = blocks[index]
+        index += 1
+        beside: list[View] = []
+        if block["type"] in _PICTURES:
+            beside = _companions(blocks[index:])
+            index += len(beside)
+        if beside:
+            found.append({"kind": "split", "main": [block], "side": beside})
+        elif not _is_small(block):
+            found.append({"kind": "full", "main": [block], "side": []})
+        elif found and found[-1]["kind"] == "flow":
+            found[-1]["main"].append(block)
+        else:
+            found.append({"kind": "flow", "main": [block], "side": []})
+    return found
+
+
+def _companions(following: Sequence[View]) -> list[View]:
+    beside: list[View] = []
+    for block in following[:_COMPANIONS_BESIDE]:
+        if block["type"] not in _COMPANIONS:
+            break
+        beside.append(block)
+    return beside
+
+
+def _is_small(block: View) -> bool:
+    if block["type"] == "montage":
+        return bool(block["images"][0]["width"] <= _NARROW)
+    return block["type"] in {"histogram", "key_values", "curve", "matrix"}

@@ -1,0 +1,176 @@
+"""A Report as one plain dictionary that HTML and PDF are both drawn from: nothing is said twice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from reportgen.core.blocks import DataCard, Finding, Group, ModelCard, Provenance, Report, Section
+from reportgen.render import numbers
+from reportgen.render.assets import Assets
+from reportgen.render.block_views import Place, View, block_view, finding_view
+from reportgen.render.layout import rows
+from reportgen.render.text import Names, printable, slug
+
+_CLASSES_SHOWN = 12
+_SEVERITIES = ("fail", "warn", "info")
+_FIGURES = frozenset({"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"})
+
+
+def report_view(report: Report, assets: Assets) -> View:
+    """Everything the templates print, in order, as text; pictures are drawn into ``assets``."""
+    ids = Names("top", "summary", "findings", "contents", "run", "provenance", "model", "data")
+    sections = [_section(section, assets, ids) for section in report.sections]
+    view: View = {
+        "title": report.title,
+        "command": report.command,
+        "banners": list(report.banners),
+        "verdict": _verdict(report.findings),
+        "metrics": metrics_view(report.metrics),
+        "model": {"name": report.model.name, "rows": _model_rows(report.model)},
+        "data": {
+            "source": report.data.source,
+            "rows": _data_rows(report.data),
+            "skipped": [{"name": name, "reason": why} for name, why in report.data.skipped],
+        },
+        "findings": [
+            finding_view(finding)
+            for severity in _SEVERITIES
+            for finding in report.findings
+            if finding.severity == severity
+        ],
+        "sections": sections,
+        "provenance": _provenance_rows(report.provenance),
+        "packages": [
+            {"name": name, "version": version}
+            for name, version in sorted(report.provenance.packages.items())
+        ],
+        "created": report.provenance.created,
+        "reportgen": report.provenance.reportgen,
+    }
+    clean: View = _printable(view)
+    return clean
+
+
+def metrics_view(metrics: Mapping[str, float]) -> list[View]:
+    """Headline numbers by name, in their order."""
+    return [{"name": name, "value": numbers.cell(value, name)} for name, value in metrics.items()]
+
+
+def _section(section: Section, assets: Assets, ids: Names) -> View:
+    own = ids.take(slug(section.method))
+    place = Place(own, 3, assets, ids)
+    drawn = [block_view(block, place) for block in section.blocks]
+    groups = [block for block in drawn if block["type"] == Group.type]
+    figures = sum(view["type"] in _FIGURES for view in _walk(drawn))
+    return {
+        "id": own,
+        "method": section.method,
+        "title": section.title,
+        "intro": section.intro,
+        "command": section.command,
+        "skipped": section.skipped,
+        "settings": [
+            {"name": str(name), "value": numbers.setting(value)}
+            for name, value in section.settings.items()
+        ],
+        "rows": rows(drawn),
+        "groups": [{"id": group["id"], "title": group["title"]} for group in groups],
+        "outcome": "skipped" if section.skipped else numbers.counted(figures, "figure"),
+    }
+
+
+def _walk(views: list[View]) -> Iterator[View]:
+    for view in views:
+        yield view
+        if view["type"] == Group.type:
+            for row in view["rows"]:
+                yield from _walk([*row["main"], *row["side"]])
+
+
+def _verdict(findings: tuple[Finding, ...]) -> View:
+    counts = {level: sum(f.severity == level for f in findings) for level in _SEVERITIES}
+    if counts["fail"]:
+        words = [numbers.counted(counts["fail"], "failure")]
+        if counts["warn"]:
+            words.append(numbers.counted(counts["warn"], "warning"))
+        return {"severity": "fail", "text": ", ".join(words)}
+    if counts["warn"]:
+        return {"severity": "warn", "text": numbers.counted(counts["warn"], "warning")}
+    return {"severity": "good", "text": "No warnings"}
+
+
+def _row(name: str, value: str, style: str = "") -> View:
+    return {"name": name, "value": value, "style": style}
+
+
+def _filled(*found: View) -> list[View]:
+    return [row for row in found if row["value"]]
+
+
+def _model_rows(model: ModelCard) -> list[View]:
+    weights = f"{model.weights} (random, not trained)" if model.weights_random else model.weights
+    return _filled(
+        _row("Name", model.name),
+        _row("Architecture", model.architecture),
+        _row("Layers", numbers.integer(model.layers)),
+        _row("Parameters", _both(model.parameters)),
+        _row("FLOPs for one image", f"{_both(model.flops)}; a multiply-add is two"),
+        _row("Input", model.input),
+        _row("Preprocessing", model.preprocessing),
+        _row("Weights", weights),
+        _row("Weights, SHA-256", model.weights_sha256, "code"),
+        _row("Scores", model.scores),
+        _row("Classes", _classes(model.classes)),
+    )
+
+
+def _both(count: int) -> str:
+    """A large count in full and for the eye."""
+    short = numbers.quantity(count)
+    full = numbers.integer(count)
+    return full if short == full else f"{full} ({short})"
+
+
+def _classes(classes: tuple[str, ...]) -> str:
+    if not classes:
+        return ""
+    shown = ", ".join(classes[:_CLASSES_SHOWN])
+    more = ", …" if len(classes) > _CLASSES_SHOWN else ""
+    return f"{numbers.integer(len(classes))}: {shown}{more}"
+
+
+def _data_rows(data: DataCard) -> list[View]:
+    return _filled(
+        _row("Source", data.source),
+        _row("Images", numbers.integer(data.count)),
+        _row("Labels", "yes" if data.labelled else "none"),
+        _row("Left out", numbers.counted(len(data.skipped), "image") if data.skipped else ""),
+        _row("SHA-256", data.sha256, "code"),
+        _row("Licence", data.licence),
+    )
+
+
+def _provenance_rows(made: Provenance) -> list[View]:
+    commit = made.git_commit
+    if commit and made.git_dirty:
+        commit += " with uncommitted changes"
+    return _filled(
+        _row("reportgen", made.reportgen),
+        _row("Python", made.python),
+        _row("Device", made.device),
+        _row("Seed", str(made.seed)),
+        _row("Config, SHA-256", made.config_sha256, "code"),
+        _row("Git commit", commit, "code"),
+        _row("Created", made.created),
+    )
+
+
+def _printable(value: Any) -> Any:
+    if isinstance(value, str):
+        return printable(value)
+    if isinstance(value, dict):
+        return {key: _printable(part) for key, part in value.items()}
+    if isinstance(value, list):
+        return [_printable(part) for part in value]
+    return value
