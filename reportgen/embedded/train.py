@@ -7,8 +7,6 @@ gives the same files; elsewhere rounding may differ in the last bits.
 from __future__ import annotations
 
 import argparse
-import io
-import zipfile
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -103,17 +101,6 @@ def train(name: str, x: np.ndarray, y: np.ndarray, epochs: int = EPOCHS) -> nnx.
     return model
 
 
-def write_npz(path: Path, **arrays: np.ndarray) -> None:
-    """A compressed .npz whose bytes depend on the arrays alone."""
-    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, array in arrays.items():
-            buffer = io.BytesIO()
-            np.lib.format.write_array(buffer, array, allow_pickle=False)
-            info = zipfile.ZipInfo(f"{name}.npy")
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, buffer.getvalue())
-
-
 def main() -> None:
     """Train, print the held-out accuracy of the rounded weights, write the files."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -123,7 +110,9 @@ def main() -> None:
     pixels, labels = load_digits()
     train_set, test_set = split(labels, HELD_OUT, SEED)
     test_x, test_y = pixels[test_set], labels[test_set]
-    write_npz(arguments.out / "digits.npz", pixels=test_x, labels=test_y, indices=test_set)
+    np.savez_compressed(
+        arguments.out / "digits.npz", pixels=test_x, labels=test_y, indices=test_set
+    )
     for name in arguments.network or NETWORKS:
         model = train(name, pixels[train_set], labels[train_set])
         program, shapes = adapter.split(partial(build, name))

@@ -1,4 +1,4 @@
-"""Activations: what each layer answers to an image, with statistics, as DIGITS and Caffe show it."""
+"""Activations: what each layer answers to an image, with statistics, as DIGITS and Caffe do it."""
 
 from __future__ import annotations
 
@@ -58,15 +58,19 @@ class Activations(Method):
         return ""
 
     def units(self, context: Context) -> int:
-        return len(context.layers)
-
-    def run(self, context: Context) -> Result:
-        images, model = context.images, context.model
+        images = context.images
         if outside := [i for i in self.images if i >= len(images)]:
             raise ConfigError(
                 f"method.activations.images has {outside[0]}; there are {len(images)} images.",
                 f"They are counted from 0 to {len(images) - 1}.",
             )
+        for layer in context.layers:
+            if layer.spatial:
+                select_indices(layer.shape[2], self.channels, "channels", layer.path)
+        return len(context.layers)
+
+    def run(self, context: Context) -> Result:
+        images, model = context.images, context.model
         x = jnp.asarray(model.spec.normalise(images.pixels[list(self.images)]))
         paths = tuple(layer.path for layer in context.layers)
         outputs = {path: np.asarray(a) for path, a in capture(model, x, paths).items()}

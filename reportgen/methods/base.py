@@ -73,15 +73,18 @@ class Method(ABC):
 
     @abstractmethod
     def units(self, context: Context) -> int:
-        """How many units of work ``run`` will report as finished."""
+        """How many units of work ``run`` will report as finished.
+
+        Called for every method before any of them computes: settings that do not fit this model
+        or these images are refused here.
+
+        Raises:
+          UserError: naming the setting, what was expected and what was found.
+        """
 
     @abstractmethod
     def run(self, context: Context) -> Result:
-        """Compute.
-
-        Raises:
-          UserError: if the settings do not fit this model or these images.
-        """
+        """Compute."""
 
 
 def fold_in_name(key: jax.Array, name: str) -> jax.Array:

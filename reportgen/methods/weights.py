@@ -69,6 +69,11 @@ class Weights(Method):
         return "" if drawn else f"{layer.path} ({layer.kind}) has no kernel"
 
     def units(self, context: Context) -> int:
+        for layer in context.layers:
+            for _, shape in layer.parameters:
+                if len(shape) == 4:
+                    select_indices(shape[2], self.channels, "channels", layer.path)
+                    select_indices(shape[3], self.filters, "filters", layer.path)
         return len(context.layers)
 
     def run(self, context: Context) -> Result:
@@ -90,8 +95,10 @@ class Weights(Method):
             stats = statistics(values)
             shape = "×".join(map(str, values.shape))
             rows.append(
-                (name, shape, stats.mean, stats.std, stats.minimum, stats.maximum)
-                + (stats.zero_fraction, stats.not_finite)
+                (
+                    *(name, shape, stats.mean, stats.std, stats.minimum, stats.maximum),
+                    *(stats.zero_fraction, stats.not_finite),
+                )
             )
             title = f"{layer.path} · {name}"
             chosen = f"method.weights.layers=[{layer.path}]"

@@ -6,7 +6,6 @@ import hashlib
 import importlib
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -36,7 +35,7 @@ class Network:
     """A network without weights: all that listing its layers needs."""
 
     config: ModelConfig
-    build: Callable[[], nnx.Module]
+    build: Callable[[int], nnx.Module]
     program: nnx_adapter.NnxProgram
     shapes: dict[str, jax.ShapeDtypeStruct]
     outline: Outline
@@ -62,7 +61,13 @@ def open_network(config: ModelConfig) -> Network:
     Raises:
       ModelError: if the factory cannot be imported, fails, or its classes do not fit its outputs.
     """
-    build = partial(_factory(config.factory), **config.kwargs, rngs=nnx.Rngs(0))
+    factory = _factory(config.factory)
+
+    def build(seed: int = 0) -> nnx.Module:
+        # The random streams are made here, inside of the abstract evaluation that uses them.
+        module: nnx.Module = factory(**config.kwargs, rngs=nnx.Rngs(seed))
+        return module
+
     try:
         program, shapes = nnx_adapter.split(build)
         seen = outline(program=program, parameters=shapes, spec=config.input)
@@ -74,7 +79,7 @@ def open_network(config: ModelConfig) -> Network:
         ) from error
     if config.classes and len(config.classes) != seen.outputs:
         raise ModelError(
-            f"model.classes has {len(config.classes)} names; the network has {seen.outputs} outputs.",
+            f"model.classes has {len(config.classes)} names for {seen.outputs} outputs.",
             "Give one name an output, or model.classes=[] for numbers.",
         )
     return Network(config, build, program, shapes, seen)
@@ -108,9 +113,7 @@ def load_model(network: Network, config: WeightsConfig, seed: int) -> tuple[Mode
             "Both weights=random and weights.path are given.", "Take one of the two away."
         )
     if config.random:
-        # The module draws from its own streams: rebuild it with the configured seed.
-        module = partial(network.build, rngs=nnx.Rngs(seed))()
-        parameters = nnx_adapter.parameters_of(module, network.program)
+        parameters = nnx_adapter.parameters_of(network.build(seed), network.program)
         return network.with_weights(parameters), Weights(f"random, seed {seed}", "", True)
     path = _path(network.config, config)
     parameters = place(safetensors.read(path), network.shapes, path)

@@ -1,0 +1,242 @@
+"""The command line: sub-commands and exit codes. Nothing here imports JAX before it is needed.
+
+Exit codes: 0 done · 1 internal error (a bug) · 2 the user's config, data, weights or folder are
+wrong, or the run was interrupted · 3 the report was written and an audit check failed.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import reportgen
+from reportgen.core.errors import ConfigError, OutputError, UserError, did_you_mean
+
+USAGE = {
+    "layers": "reportgen layers [OVERRIDES…]   list layer paths, kinds, shapes, parameters, cost",
+    "render": "reportgen render DIR            draw HTML and PDF again from DIR's results",
+    "verify": "reportgen verify DIR            checksums, schema, and the same bytes drawn again",
+    "doctor": "reportgen doctor                versions, devices, fonts, caches, what is missing",
+}
+
+
+def main() -> None:
+    """Entry point of the command ``reportgen``."""
+    sys.exit(run(sys.argv[1:]))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """Run one command and return its exit code."""
+    # A scheduler's SIGTERM ends a run as Ctrl-C does: nothing half-written is left.
+    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        return _dispatch(list(arguments))
+    except KeyboardInterrupt:
+        sys.stderr.write("\ninterrupted: nothing was written\n")
+        return 2
+    except Exception as error:  # noqa: BLE001 (the one place where every error ends)
+        return _failed(error)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _failed(error: Exception) -> int:
+    from reportgen import terminal
+    from reportgen.config import explain
+
+    known = error if isinstance(error, UserError) else explain(error)
+    if known is not None:
+        terminal.show_error(known)
+        return known.exit_code
+    terminal.show_crash(error, _write_traceback(error))
+    return 1
+
+
+def _write_traceback(error: BaseException) -> Path | None:
+    import platformdirs
+
+    try:
+        folder = Path(platformdirs.user_log_dir("reportgen"))
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / f"error-{datetime.now():%Y-%m-%d_%H-%M-%S}-{os.getpid()}.log"
+        path.write_text("".join(traceback.format_exception(error)), encoding="utf-8")
+    except OSError:
+        return None
+    return path
+
+
+def _dispatch(arguments: list[str]) -> int:
+    command = arguments[0] if arguments else ""
+    if command == "--version":
+        sys.stdout.write(f"reportgen {reportgen.__version__}\n")
+        return 0
+    if command == "render":
+        return _render(_folder(arguments))
+    if command == "verify":
+        return _verify(_folder(arguments))
+    if command == "doctor":
+        return _doctor()
+    if command == "layers":
+        return _hydra(arguments[1:], _layers)
+    if command and command.isidentifier() and "=" not in command:
+        known = "\n".join(f"  {line}" for line in USAGE.values())
+        raise ConfigError(
+            f"There is no command {command!r}.",
+            f"{did_you_mean(command, USAGE)}\nCommands:\n{known}\nAll else: reportgen --help",
+        )
+    return _hydra(arguments, _report)
+
+
+def _folder(arguments: list[str]) -> Path:
+    if len(arguments) != 2:
+        raise OutputError(
+            f"One folder is expected, found {len(arguments) - 1}.", USAGE[arguments[0]]
+        )
+    return Path(arguments[1])
+
+
+def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
+    """Compose the configuration with Hydra and run the task on it, once or as a sweep."""
+    import hydra
+
+    from reportgen import config
+
+    # Factories and methods of the user's own are importable from where the command is run; last,
+    # so that a file there cannot stand in for a library.
+    sys.path.append(str(Path.cwd()))
+    # Hydra then raises its errors in place of printing them; run() prints them.
+    os.environ["HYDRA_FULL_ERROR"] = "1"
+    if not {"--help", "-h"} & set(arguments):
+        _register_colormaps()
+    multirun = bool({"-m", "--multirun"} & set(arguments))
+    if multirun:
+        from reportgen import sweep
+    codes: list[int] = []
+
+    def remember(node: Any) -> None:
+        # Caught here, since Hydra prints a line of its own for a task that raises.
+        try:
+            codes.append(task(node))
+        except Exception as error:  # noqa: BLE001 (told and turned into an exit code)
+            codes.append(_failed(error))
+
+    decorated = hydra.main(str(config.conf_dir()), "config", version_base="1.3")(remember)
+    saved, sys.argv = sys.argv, ["reportgen", *arguments]
+    try:
+        decorated()
+    finally:
+        sys.argv = saved
+    if multirun:
+        codes += [job.exit_code for job in sweep.Sweeper.finished]
+    return _worst(codes)
+
+
+def _worst(codes: Sequence[int]) -> int:
+    """A bug outweighs wrong input, wrong input a failed check."""
+    return next((code for code in (1, 2, 3) if code in codes), 0)
+
+
+def _register_colormaps() -> None:
+    """Every Matplotlib name is an option of the group: colormap=jet means jet for everything."""
+    import matplotlib
+    from hydra.core.config_store import ConfigStore
+
+    store = ConfigStore.instance()
+    for name in matplotlib.colormaps:
+        node = dict.fromkeys(("weights", "activations", "heatmap", "matrix"), name)
+        store.store(name=name, group="colormap", node=node, package="colormap")
+
+
+def _report(node: Any) -> int:
+    from hydra.core.hydra_config import HydraConfig
+    from hydra.types import RunMode
+
+    settings = HydraConfig.get()
+    if settings.mode == RunMode.MULTIRUN:
+        return _sweep_job(node, Path(settings.sweep.dir), list(settings.overrides.task))
+    stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
+    target = node.report.dir or f"outputs/{node.model.name}-{stamp}"
+    _make(node, Path(str(target)), list(settings.overrides.task))
+    return 0
+
+
+def _make(node: Any, target: Path, overrides: Sequence[str]) -> Any:
+    from reportgen import pipeline, terminal
+
+    with terminal.TerminalProgress() as progress:
+        outcome = pipeline.run(node, target=target, overrides=overrides, progress=progress)
+    terminal.show_outcome(outcome)
+    return outcome
+
+
+def _sweep_job(node: Any, folder: Path, overrides: list[str]) -> int:
+    """One job; its failure is recorded, never raised, since Hydra would drop the rest."""
+    from reportgen import sweep, terminal
+    from reportgen.render.thumbnail import PATH as THUMBNAIL
+
+    target = sweep.job_folder(folder, overrides)
+    terminal.say(f"\n{target.name}")
+    try:
+        outcome = _make(node, target, overrides)
+    except Exception as error:  # noqa: BLE001 (recorded on the index page, and in the exit code)
+        code = _failed(error)
+        known = isinstance(error, UserError)
+        message = str(error) if known else f"{type(error).__name__}: {error}"
+        sweep.record(folder, overrides, exit_code=code, message=message)
+        return code
+    thumbnail = target / THUMBNAIL
+    sweep.record(
+        folder,
+        overrides,
+        exit_code=0,
+        folder=target.name,
+        title=outcome.report.title,
+        thumbnail=f"{target.name}/{THUMBNAIL}" if thumbnail.is_file() else "",
+        metrics=dict(outcome.report.metrics),
+    )
+    return 0
+
+
+def _layers(node: Any) -> int:
+    from reportgen import pipeline, terminal
+    from reportgen.methods.summary import layer_table
+
+    network = pipeline.list_layers(node)
+    seen = network.outline
+    total = sum(layer.parameter_count for layer in seen.layers)
+    terminal.show_layers(network.config.name, layer_table(seen.layers, total, seen.flops))
+    return 0
+
+
+def _render(folder: Path) -> int:
+    from reportgen import terminal
+    from reportgen.archive.rerender import rerender
+
+    rerender(folder)
+    terminal.say(str(folder / "report.html"))
+    return 0
+
+
+def _verify(folder: Path) -> int:
+    from reportgen import terminal
+    from reportgen.archive.verify import verify
+
+    problems = verify(folder)
+    for problem in problems:
+        terminal.say(f"wrong: {problem}")
+    if problems:
+        raise OutputError(f"{folder} is not what it was: {len(problems)} differences.")
+    terminal.say(f"{folder}: checksums, schema and drawing again are as they should be")
+    return 0
+
+
+def _doctor() -> int:
+    from reportgen import doctor
+
+    return doctor.show()
