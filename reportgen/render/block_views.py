@@ -27,6 +27,7 @@ _TILE = 224
 _MAP_WIDTH = 216
 _GALLERY_WIDTH = 132
 _ALT_LABELS = 40
+_SHORT = 26
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def _zoom(picture: np.ndarray, tile: int) -> int:
     zoom = min(math.ceil(low / width), max(1, _TILE // max(1, tile)))
     while zoom > 1 and (width * zoom > high or height * zoom > _MONTAGE_HEIGHT):
         zoom -= 1
-    return zoom
+    return int(zoom)
 
 
 def _range(block: blocks.Montage, place: Place) -> View:
@@ -124,9 +125,11 @@ def _range(block: blocks.Montage, place: Place) -> View:
         centred = ", centred on zero" if colour.is_diverging(block.colormap) else ""
         note = f"Every tile has its own range{centred}; all lie within {low} … {high}."
         low, high = "tile’s low", "tile’s high"
-    bar = place.assets.colour_bar(block.colormap or "gray")
-    if block.colormap is None and np.ndim(block.tiles) == 4:
-        bar = ""
+    bar = ""
+    if block.colormap is not None:
+        bar = place.assets.colour_bar(block.colormap)
+    else:
+        low, high = f"{low} (black)", f"{high} (white)"
     return {"low": low, "high": high, "bar": bar, "name": block.colormap or "", "note": note}
 
 
@@ -286,12 +289,12 @@ def finding_view(finding: blocks.Finding) -> View:
 
 
 def pairs(found: tuple[tuple[str, Any], ...]) -> list[View]:
-    """Names and formatted values; ``numeric`` tells which to align as numbers."""
+    """Names and formatted values; ``short`` ones are aligned at the right edge, others wrap."""
     return [
         {
             "name": name,
             "value": numbers.cell(value, name),
-            "numeric": isinstance(value, int | float) and not isinstance(value, bool),
+            "short": len(numbers.cell(value, name)) <= _SHORT,
         }
         for name, value in found
     ]

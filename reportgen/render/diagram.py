@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 from reportgen.core.blocks import Diagram, Node
@@ -77,7 +78,7 @@ def _part(nodes: Sequence[Node], start: int, stop: int, heaviest: int) -> Part:
         "width": 2 * _MARGIN + columns * _BOX_WIDTH + (columns - 1) * _GAP_X,
         "height": 2 * _MARGIN + rows * _BOX_HEIGHT + (rows - 1) * _GAP_Y,
         "boxes": boxes,
-        "arrows": [_arrow(before, after) for before, after in zip(boxes, boxes[1:], strict=False)],
+        "arrows": [_arrow(before, after) for before, after in pairwise(boxes)],
         "box_width": _BOX_WIDTH,
         "box_height": _BOX_HEIGHT,
     }

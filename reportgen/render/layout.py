@@ -11,13 +11,16 @@ _PICTURES = frozenset({"montage", "heatmap", "matrix", "curve"})
 _COMPANIONS = frozenset({"key_values", "histogram"})
 _COMPANIONS_BESIDE = 4
 _NARROW = 400
+_FEW_COLUMNS, _FEW_ROWS = 6, 16
+_MEDIUM = 560
 
 
 def rows(blocks: Sequence[View]) -> list[View]:
     """Blocks in their order, as rows.
 
-    A row is ``split`` (one picture in ``main``, what follows it in ``side``), ``flow`` (small
-    blocks one after another as the width allows) or ``full`` (one block over the whole width).
+    A row is ``split`` or ``split wide`` (one picture in ``main``, what follows it in ``side``),
+    ``flow`` (small blocks one after another as the width allows), ``full`` (one block over the
+    whole width) or ``group``.
     """
     found: list[View] = []
     index = 0
@@ -29,9 +32,11 @@ def rows(blocks: Sequence[View]) -> list[View]:
             beside = _companions(blocks[index:])
             index += len(beside)
         if beside:
-            found.append({"kind": "split", "main": [block], "side": beside})
+            kind = "split" if block["images"][0]["width"] <= _MEDIUM else "split wide"
+            found.append({"kind": kind, "main": [block], "side": beside})
         elif not _is_small(block):
-            found.append({"kind": "full", "main": [block], "side": []})
+            kind = "group" if block["type"] == "group" else "full"
+            found.append({"kind": kind, "main": [block], "side": []})
         elif found and found[-1]["kind"] == "flow":
             found[-1]["main"].append(block)
         else:
@@ -51,4 +56,6 @@ def _companions(following: Sequence[View]) -> list[View]:
 def _is_small(block: View) -> bool:
     if block["type"] == "montage":
         return bool(block["images"][0]["width"] <= _NARROW)
+    if block["type"] == "table":
+        return len(block["columns"]) <= _FEW_COLUMNS and len(block["rows"]) <= _FEW_ROWS
     return block["type"] in {"histogram", "key_values", "curve", "matrix"}

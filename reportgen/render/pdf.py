@@ -37,7 +37,8 @@ def render_pdf(view: View, folder: Path) -> bytes:
     }
     standards = ["ua-1", "a-2a"] if data["date"] else ["ua-1"]
     try:
-        document: bytes = typst.compile(
+        # The wheel's stub does not know that sources may be given as a dictionary.
+        document: bytes = typst.compile(  # type: ignore[call-overload]
             sources,
             root=str(folder),
             font_paths=[str(fonts_folder())],

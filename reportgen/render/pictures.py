@@ -86,7 +86,7 @@ def pixels(image: np.ndarray) -> np.ndarray:
     values = np.asarray(image, np.float64)
     if values.ndim == 2:
         values = values[..., None]
-    bad = ~np.isfinite(values).all(axis=-1)
+    bad = np.asarray(~np.isfinite(values).all(axis=-1))
     values = np.clip(np.where(bad[..., None], 0, values), 0, 255)
     rounded = np.floor(values + 0.5).astype(np.uint8)
     drawn = np.array(np.broadcast_to(rounded, (*rounded.shape[:2], 3)))

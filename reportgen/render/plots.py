@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 import numpy as np
@@ -36,7 +37,7 @@ _DARK = {
     "#009e73": "#2cc49a",
 }
 _DARK_PATTERN = re.compile("|".join(_DARK))
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": ["DejaVu Sans"],
     "font.size": 9.0,
     "axes.edgecolor": MUTED,
@@ -72,7 +73,7 @@ class Plot:
 
 def histogram(block: Histogram) -> Plot:
     """Bars from edge to edge; the counts' axis begins at zero."""
-    with _axes(4.0, 2.35) as (figure, axes):
+    with _axes(3.3, 2.1) as (figure, axes):
         edges = np.asarray(block.edges, np.float64)
         counts = np.asarray(block.counts, np.float64)
         if len(counts) and np.isfinite(edges).all():
@@ -82,7 +83,7 @@ def histogram(block: Histogram) -> Plot:
         axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
         _label(axes, block.x_label, "count")
-        _open(axes)
+        _open(axes, whole=True)
         return _save(figure)
 
 
@@ -132,7 +133,7 @@ def _legend(axes: Axes, count: int) -> None:
 
 def matrix_fits(block: Matrix) -> bool:
     """Whether the matrix is small enough for names and numbers; a larger one is a picture."""
-    return max(np.shape(block.values)) <= _MATRIX_CELLS
+    return bool(max(np.asarray(block.values).shape) <= _MATRIX_CELLS)
 
 
 def matrix(block: Matrix) -> Plot:
@@ -146,7 +147,7 @@ def matrix(block: Matrix) -> Plot:
             for column in range(columns):
                 shade = colours[row, column]
                 axes.add_patch(
-                    mpl.patches.Rectangle((column, row), 1, 1, facecolor=shade / 255, linewidth=0)
+                    mpl.patches.Rectangle((column, row), 1, 1, color=shade / 255, linewidth=0.4)
                 )
                 axes.text(
                     column + 0.5,
@@ -204,24 +205,23 @@ def _axes(width: float, height: float) -> Iterator[tuple[Figure, Axes]]:
     with mpl.rc_context():
         mpl.rcdefaults()
         mpl.rcParams.update(_STYLE)
-        figure = Figure(figsize=(width, height), layout="none")
+        figure = Figure(figsize=(width, height))
         FigureCanvasSVG(figure)
         yield figure, figure.add_subplot()
 
 
-def _open(axes: Axes) -> None:
-    """Numbers and lines as in the tables, without a box around them."""
+def _open(axes: Axes, whole: bool = False) -> None:
+    """Ticks written as in the tables, no box; ``whole`` numbers only up the side, for counts."""
     axes.spines[["top", "right"]].set_visible(False)
     axes.grid(axis="y", color=GRID, linewidth=0.7)
     axes.set_axisbelow(True)
-    write: Callable[[float, int], str] = lambda value, _: _tick(value)  # noqa: E731
     for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(5))
-        axis.set_major_formatter(FuncFormatter(write))
+        axis.set_major_locator(MaxNLocator(5, integer=whole and axis is axes.yaxis))
+        axis.set_major_formatter(FuncFormatter(_tick))
     axes.tick_params(length=3, width=0.7)
 
 
-def _tick(value: float) -> str:
+def _tick(value: float, _place: int | None = None) -> str:
     # The locator's steps leave 0.30000000000000004 and -0.0 behind.
     value = float(f"{value:.10g}") + 0.0
     return numbers.quantity(value) if abs(value) >= 10_000 else numbers.number(value)

@@ -36,8 +36,8 @@ def render_sweep(jobs: Sequence[SweepJob], folder: Path, title: str) -> None:
             title=printable(title),
             jobs=[_job(job) for job in jobs],
             metrics=list(dict.fromkeys(printable(name) for job in jobs for name in job.metrics)),
-            count=numbers.counted(len(jobs), "report"),
-            failed=numbers.counted(failed, "job") if failed else "",
+            count=numbers.counted(len(jobs), "job"),
+            failed=numbers.integer(failed) if failed else "",
         )
     )
     (folder / "assets").mkdir(parents=True, exist_ok=True)

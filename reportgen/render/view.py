@@ -129,7 +129,7 @@ def _both(count: int) -> str:
     """A large count in full and for the eye."""
     short = numbers.quantity(count)
     full = numbers.integer(count)
-    return full if short == full else f"{full} ({short})"
+    return full if count < 1_000_000 else f"{full} ({short})"
 
 
 def _classes(classes: tuple[str, ...]) -> str:
