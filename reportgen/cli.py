@@ -117,6 +117,8 @@ def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
     multirun = bool({"-m", "--multirun"} & set(arguments))
     if multirun:
         from reportgen import sweep
+
+        sweep.register()
     codes: list[int] = []
 
     def remember(node: Any) -> None:

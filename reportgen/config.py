@@ -152,11 +152,11 @@ def explain(error: Exception) -> ConfigError | None:
     from hydra.errors import HydraException, MissingConfigException
 
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    if isinstance(error, MissingConfigException) and error.options is not None:
+    if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
+        # Hydra lists the options only where one is chosen, not where several are.
         group, _, name = str(error.missing_cfg_file).rpartition("/")
-        return ConfigError(
-            f"There is no {group} named {name!r}.", did_you_mean(name, error.options)
-        )
+        known = error.options or options(group)
+        return ConfigError(f"There is no {group} named {name!r}.", did_you_mean(name, known))
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _unknown_key(cause)
     if isinstance(error, HydraException | OmegaConfBaseException):

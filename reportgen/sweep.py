@@ -6,92 +6,136 @@ records such a job as failed and runs the rest.
 
 from __future__ import annotations
 
+import importlib
+import importlib.util
 import json
 import re
+import sys
+import types
 from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any, ClassVar
 
-from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
-from omegaconf import OmegaConf
+from hydra.plugins import sweeper
+from hydra.types import HydraContext, TaskFunction
+from omegaconf import DictConfig
 
 from reportgen.config import explain
+from reportgen.core.errors import OutputError
 from reportgen.core.sweep import SweepJob
 
 JOBS = "jobs"
 ORDER = "order.json"
 
 
-class Sweeper(BasicSweeper):  # type: ignore[misc]
-    """Hydra's basic sweeper that leaves out, and records, jobs that do not compose."""
+class Sweeper(sweeper.Sweeper):
+    """Runs every combination of the overrides on Hydra's launcher.
+
+    Args:
+      max_batch_size: jobs given to the launcher at once; None for all.
+      params: sweeps that stand in the configuration (``hydra.sweeper.params``).
+    """
 
     finished: ClassVar[list[SweepJob]] = []
 
+    def __init__(self, max_batch_size: int | None, params: dict[str, str] | None = None) -> None:
+        self._batch = max_batch_size
+        self._params = params or {}
+
+    def setup(
+        self, *, hydra_context: HydraContext, task_function: TaskFunction, config: DictConfig
+    ) -> None:
+        """Called by Hydra before ``sweep``."""
+        self._loader = hydra_context.config_loader
+        self._config = config
+        self._launcher = Plugins.instance().instantiate_launcher(
+            hydra_context=hydra_context, task_function=task_function, config=config
+        )
+
     def sweep(self, arguments: list[str]) -> Any:
-        """Run all jobs, then write the index page."""
-        done = super().sweep(arguments)
-        folder = Path(self.config.hydra.sweep.dir)
-        (folder / "multirun.yaml").unlink(missing_ok=True)
+        """Run all jobs that compose, record the others, then write the index page."""
+        from hydra._internal.core_plugins.basic_sweeper import BasicSweeper
+
+        params = [f"{key}={value}" for key, value in self._params.items()]
+        parsed = OverridesParser.create(self._loader).parse_overrides([*params, *arguments])
+        batches = BasicSweeper.split_arguments(parsed, self._batch)
+        folder = Path(self._config.hydra.sweep.dir)
+        try:
+            (folder / JOBS).mkdir(parents=True, exist_ok=True)
+            order = [list(job) for batch in batches for job in batch]
+            (folder / JOBS / ORDER).write_text(json.dumps(order, ensure_ascii=False))
+        except OSError as error:
+            raise OutputError(
+                f"The sweep cannot be written to {folder}: {error.strerror}.",
+                "Choose another folder: hydra.sweep.dir=…",
+            ) from error
+        done = []
+        for batch in batches:
+            legal = [job for job in batch if self._composes(folder, job)]
+            if legal:
+                done.append(self._launcher.launch(legal, initial_job_idx=sum(map(len, done))))
         Sweeper.finished = write_index(folder)
         return done
 
-    def get_job_batch(self) -> Sequence[Sequence[str]]:
-        """The next jobs that compose; the others are recorded."""
-        batch = super().get_job_batch()
-        folder = Path(self.config.hydra.sweep.dir)
-        (folder / JOBS).mkdir(parents=True, exist_ok=True)
-        (folder / JOBS / ORDER).write_text(json.dumps([list(job) for job in batch]))
-        legal = []
-        for overrides in batch:
-            try:
-                OmegaConf.to_container(
-                    self.hydra_context.config_loader.load_sweep_config(self.config, list(overrides))
-                )
-                legal.append(overrides)
-            except Exception as error:
-                reason = explain(error)
-                if reason is None:
-                    raise
-                record(folder, overrides, exit_code=reason.exit_code, message=str(reason))
-        return legal
-
-    def validate_batch_is_legal(self, batch: Sequence[Sequence[str]]) -> None:
-        """Already done, job by job."""
+    def _composes(self, folder: Path, overrides: Sequence[str]) -> bool:
+        try:
+            self._loader.load_sweep_config(self._config, list(overrides))
+        except Exception as error:
+            reason = explain(error)
+            if reason is None:
+                raise
+            record(folder, overrides, exit_code=reason.exit_code, message=str(reason))
+            return False
+        return True
 
 
-# Hydra takes plugins from this namespace only; registered by hand it needs no package there.
-Sweeper.__module__ = "hydra_plugins.reportgen"
-Plugins.instance().register(Sweeper)
+def register() -> None:
+    """Make the sweeper known to Hydra.
+
+    Hydra takes plugins from the namespace ``hydra_plugins`` only, and imports all it finds there
+    at every start of every Hydra application; so the module is made here, when a sweep needs it.
+    """
+    package = "hydra_plugins"
+    Sweeper.__module__ = f"{package}.reportgen"
+    if package not in sys.modules and importlib.util.find_spec(package) is None:
+        sys.modules[package] = types.ModuleType(package)
+        sys.modules[package].__path__ = []
+    module = types.ModuleType(Sweeper.__module__)
+    setattr(module, Sweeper.__name__, Sweeper)
+    setattr(importlib.import_module(package), "reportgen", module)  # noqa: B010
+    sys.modules[Sweeper.__module__] = module
+    Plugins.instance().register(Sweeper)
 
 
-def number_of(folder: Path, overrides: Sequence[str]) -> int:
-    """The place of a job in its sweep."""
-    order = json.loads((folder / JOBS / ORDER).read_text())
-    return int(order.index(list(overrides)))
+def _order(sweep: Path) -> list[list[str]]:
+    order: list[list[str]] = json.loads((sweep / JOBS / ORDER).read_text())
+    return order
 
 
-def job_folder(folder: Path, overrides: Sequence[str]) -> Path:
-    """Where a job's report goes: its number and what it changed."""
-    words = re.sub(r"[^A-Za-z0-9=._+-]+", "_", ",".join(overrides)).strip("_")[:80]
-    return folder / f"{number_of(folder, overrides)}_{words or 'default'}"
+def job_folder(sweep: Path, overrides: Sequence[str]) -> Path:
+    """Where a job's report goes: its number, and those of its overrides that are not every job's."""
+    order = _order(sweep)
+    swept = [word for word in overrides if not all(word in job for job in order)]
+    words = re.sub(r"[^A-Za-z0-9=._+-]+", "_", ",".join(swept)).strip("_")[:80]
+    return sweep / f"{order.index(list(overrides))}_{words or 'default'}"
 
 
-def record(folder: Path, overrides: Sequence[str], **what: Any) -> None:
-    """Write down what became of a job; jobs may run in other processes."""
-    number = number_of(folder, overrides)
+def record(sweep: Path, overrides: Sequence[str], **what: Any) -> None:
+    """Write down what became of a job (fields of ``SweepJob``); it may run in another process."""
+    number = _order(sweep).index(list(overrides))
     job = SweepJob(number=number, overrides=tuple(overrides), **what)
-    (folder / JOBS / f"{number}.json").write_text(json.dumps(asdict(job), ensure_ascii=False))
+    (sweep / JOBS / f"{number}.json").write_text(json.dumps(asdict(job), ensure_ascii=False))
 
 
 def write_index(folder: Path) -> list[SweepJob]:
     """The index page of what was recorded; returns the jobs in order."""
     from reportgen.render.sweep import render_sweep
 
-    order = json.loads((folder / JOBS / ORDER).read_text())
     jobs = []
-    for number, overrides in enumerate(order):
+    for number, overrides in enumerate(_order(folder)):
         path = folder / JOBS / f"{number}.json"
         if path.is_file():
             values = json.loads(path.read_text())

@@ -78,7 +78,7 @@ class NnxProgram:
         for path, shape, is_key in self.constants:
             value = jax.random.split(jax.random.key(0), shape) if is_key else jnp.zeros(shape, "u4")
             leaves.append((path, value))
-        module = nnx.merge(self.graph, nnx.State.from_flat_path(dict(leaves)))
+        module = nnx.merge(self.graph, nnx.from_flat_state(leaves))
         for path, part in nnx.iter_modules(module):
             if path:
                 part.__dict__["_reportgen_hook"] = (_dotted(path), kind_of(part), hook)
