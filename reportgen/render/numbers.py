@@ -24,7 +24,7 @@ def integer(value: int) -> str:
 
 def number(value: float) -> str:
     """Four significant digits; whole numbers from 1,000; scientific below 1e-4 and from 1e7."""
-    value = float(value)
+    value = float(value) + 0.0  # -0.0 is printed as 0
     if math.isnan(value):
         return "NaN"
     if math.isinf(value):
@@ -33,7 +33,7 @@ def number(value: float) -> str:
     if size and (size < 1e-4 or size >= 1e7):
         mantissa, exponent = f"{value:.3e}".split("e")
         return _minus(f"{_trim(mantissa)}e{int(exponent)}")
-    if round(size) >= 1000:
+    if size >= 999.95:
         return integer(round(value))
     return _minus(_trim(f"{value:.{_decimals(size)}f}"))
 

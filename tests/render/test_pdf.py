@@ -1,0 +1,113 @@
+import io
+
+import numpy as np
+import pytest
+from pypdf import PdfReader
+
+from reportgen.core import blocks
+from reportgen.render.assets import Assets
+from reportgen.render.pdf import render_pdf
+from reportgen.render.report import render_report
+from reportgen.render.view import report_view
+
+from .sample import HOSTILE, montage, report
+
+
+def made(found, folder):
+    assets = Assets()
+    view = report_view(found, assets)
+    assets.write(folder)
+    return PdfReader(io.BytesIO(render_pdf(view, folder)))
+
+
+def words(reader):
+    """All text without spaces: lines break anywhere in a long name."""
+    text = "".join(page.extract_text() for page in reader.pages)
+    return "".join(text.replace("\u200b", "").split())
+
+
+@pytest.fixture(scope="module")
+def reader(drawn):
+    return PdfReader(drawn / "report.pdf")
+
+
+def titles(outline):
+    return [titles(entry) if isinstance(entry, list) else entry.title for entry in outline]
+
+
+def test_the_outline_has_sections_and_their_groups(reader):
+    found = titles(reader.outline)
+    assert [entry for entry in found if isinstance(entry, str)] == [
+        "Summary",
+        "Findings",
+        "Weights of conv1",
+        "Grad-CAM",
+        "Provenance",
+    ]
+    assert found[found.index("Weights of conv1") + 1][:2] == ["conv1", "conv1"]
+
+
+def test_pages_are_numbered_of_their_count(reader):
+    count = len(reader.pages)
+    assert count >= 4
+    for number, page in enumerate(reader.pages, 1):
+        assert f"page {number} of {count}" in page.extract_text()
+
+
+def test_the_running_head_names_report_and_section(reader):
+    head = reader.pages[-1].extract_text().splitlines()[:3]
+    assert "Report on conv1" in " ".join(head)
+
+
+def test_the_cover_tells_the_verdict_and_the_model(reader):
+    cover = reader.pages[0].extract_text()
+    for expected in ("Report on conv1", "1 failure", "97.31 %", "61,706", "Banner conv1"):
+        assert expected in cover
+
+
+def test_without_a_known_date_there_is_none(reader):
+    assert reader.metadata.title == "Report on conv1"
+    assert "/CreationDate" not in reader.metadata
+    assert b"pdfuaid:part" in reader.xmp_metadata.stream.get_data()
+
+
+def test_with_a_date_it_is_pdf_a(tmp_path):
+    found = made(report(created="2026-01-02T03:04:05+00:00"), tmp_path)
+    assert found.metadata.creation_date.isoformat().startswith("2026-01-02T03:04:05")
+    xmp = found.xmp_metadata.stream.get_data()
+    assert b"pdfaid:part" in xmp
+    assert b"pdfuaid:part" in xmp
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if name.isascii()])
+def test_hostile_names_are_printed_as_they_are(name, tmp_path):
+    found = words(made(report(name=name), tmp_path))
+    assert found.count("".join(name.split())) > 20
+
+
+@pytest.mark.parametrize("name", [name for name in HOSTILE if not name.isascii()])
+def test_names_beyond_the_font_are_typeset(name, tmp_path):
+    assert "Weightsof" in words(made(report(name=name), tmp_path))
+
+
+def test_pictures_are_not_wider_or_taller_than_a_page(tmp_path):
+    tall = montage(np.zeros((400, 8, 8)), columns=1)
+    wide = montage(np.zeros((400, 8, 8)), columns=400)
+    section = blocks.Section(method="w", title="W", blocks=(tall, wide))
+    render_report(report(section), tmp_path)
+    found = PdfReader(tmp_path / "report.pdf")
+    assert len(found.pages) <= 6
+    images = sum(len(page.images) for page in found.pages)
+    assert images >= 2
+
+
+def test_long_tables_repeat_their_head(tmp_path):
+    table = blocks.Table(
+        columns=("layerhead", "parameters"), rows=tuple((f"layer{i}", i) for i in range(200))
+    )
+    section = blocks.Section(method="w", title="W", blocks=(table,))
+    found = made(report(section), tmp_path)
+    pages = [page.extract_text() for page in found.pages]
+    with_rows = [text for text in pages if "layer1" in text.replace("layerhead", "")]
+    assert len(with_rows) > 2
+    assert all("layerhead" in text for text in with_rows)

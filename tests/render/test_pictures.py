@@ -1,0 +1,175 @@
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from reportgen.core.blocks import Heatmap
+from reportgen.render import colour, pictures
+
+from .sample import caption, montage
+
+
+def slow_montage(block):
+    """Every pixel from the formula in the documentation, one at a time; joint scale."""
+    count, height, width = block.tiles.shape[:3]
+    rows = -(-count // block.columns)
+    frame = block.gap if block.frame else 0
+    back = (255,) * 3 if block.background == "white" else (0,) * 3
+    entries = colour.table(block.colormap)
+    drawn = np.zeros(
+        (
+            rows * height + (rows - 1) * block.gap + 2 * frame,
+            block.columns * width + (block.columns - 1) * block.gap + 2 * frame,
+            3,
+        ),
+        np.uint8,
+    )
+    for y in range(drawn.shape[0]):
+        for x in range(drawn.shape[1]):
+            row, top = divmod(y - frame, height + block.gap)
+            column, left = divmod(x - frame, width + block.gap)
+            tile = row * block.columns + column
+            inside = y >= frame and x >= frame and column < block.columns
+            if inside and top < height and left < width and tile < count:
+                value = (block.tiles[tile, top, left] - block.low) / (block.high - block.low)
+                drawn[y, x] = entries[min(int(min(max(value, 0), 1) * 256), 255)]
+            else:
+                drawn[y, x] = back
+    return drawn
+
+
+@pytest.mark.parametrize("frame", [False, True])
+@pytest.mark.parametrize("gap", [0, 1, 3])
+@pytest.mark.parametrize("background", ["white", "black"])
+def test_every_pixel_of_a_montage(frame, gap, background):
+    tiles = np.random.default_rng(0).uniform(-0.2, 1.2, (5, 3, 4))
+    block = montage(tiles, gap=gap, frame=frame, background=background, columns=3)
+    np.testing.assert_array_equal(pictures.montage(block), slow_montage(block))
+
+
+def test_ends_of_the_range_are_the_ends_of_the_colormap():
+    drawn = pictures.montage(montage([[[-3.0, 7.0]]], low=-3.0, high=7.0, colormap="jet"))
+    entries = colour.table("jet")
+    np.testing.assert_array_equal(drawn[0], [entries[0], entries[-1]])
+
+
+def test_fewer_tiles_than_columns_leave_no_empty_columns():
+    assert pictures.montage(montage(np.zeros((2, 3, 3)), columns=8)).shape == (3, 7, 3)
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("scale", ["joint", "each"])
+def test_values_that_are_not_finite_are_magenta_and_leave_the_others_alone(bad, scale):
+    good = montage([[[0.0, 0.5, 1.0, 1.0]]], scale=scale)
+    drawn = pictures.montage(montage([[[0.0, 0.5, 1.0, bad]]], scale=scale))
+    np.testing.assert_array_equal(drawn[0, :3], pictures.montage(good)[0, :3])
+    assert tuple(drawn[0, 3]) == colour.BAD
+
+
+def test_a_tile_of_nan_alone():
+    drawn = pictures.montage(montage(np.full((1, 2, 2), np.nan), scale="each"))
+    assert (drawn == colour.BAD).all()
+
+
+def test_constant_tiles_are_the_low_end_or_the_middle_of_a_diverging_colormap():
+    flat = np.full((1, 2, 2), 3.0)
+    low = pictures.montage(montage(flat, low=3.0, high=3.0))
+    middle = pictures.montage(montage(0 * flat, low=0.0, high=0.0, colormap="seismic"))
+    assert (low == colour.table("viridis")[0]).all()
+    assert (middle == colour.table("seismic")[128]).all()
+
+
+def test_each_tile_has_its_own_range():
+    drawn = pictures.montage(montage([[[0.0, 1.0]], [[0.0, 100.0]]], scale="each", gap=0))
+    np.testing.assert_array_equal(drawn[0, :2], drawn[0, 2:])
+
+
+def test_each_keeps_zero_in_the_middle_of_a_diverging_colormap():
+    drawn = pictures.montage(montage([[[0.0, 4.0, -1.0]]], scale="each", colormap="seismic"))
+    entries = colour.table("seismic")
+    np.testing.assert_array_equal(drawn[0], [entries[128], entries[-1], entries[96]])
+
+
+def test_colours_are_rounded_and_one_bad_channel_spoils_its_pixel_alone():
+    tiles = np.array([[[[0.0, 0.5, 1.0], [0.1, np.nan, 0.1]]]])
+    drawn = pictures.montage(montage(tiles, colormap=None))
+    np.testing.assert_array_equal(drawn[0], [[0, 128, 255], colour.BAD])
+
+
+def test_grey_tiles_without_a_colormap():
+    drawn = pictures.montage(montage([[[0.0, 0.25, 1.0]]], colormap=None))
+    np.testing.assert_array_equal(drawn[0], [[0] * 3, [64] * 3, [255] * 3])
+
+
+@pytest.mark.parametrize("dtype", [np.bool_, np.int8, np.uint8, np.float16])
+def test_other_types_of_numbers(dtype):
+    block = montage([[[0, 1]]])
+    changed = montage([[[0, 1]]])
+    object.__setattr__(changed, "tiles", np.array([[[0, 1]]], dtype))
+    np.testing.assert_array_equal(pictures.montage(changed), pictures.montage(block))
+
+
+def test_no_tiles():
+    assert pictures.montage(montage(np.zeros((0, 4, 4)))).shape[2] == 3
+
+
+def slow_overlay(image, values, low, high, opacity, entries):
+    drawn = np.zeros((*values.shape, 3), np.uint8)
+    for y, x in np.ndindex(values.shape):
+        share = min(max((values[y, x] - low) / (high - low), 0), 1)
+        strength = abs(values[y, x]) / max(-low, high) if low < 0 < high else share
+        alpha = opacity * min(strength, 1)
+        for channel in range(3):
+            under = float(image[y, x, channel % image.shape[2]])
+            over = float(entries[min(int(share * 256), 255), channel])
+            drawn[y, x, channel] = int((1 - alpha) * under + alpha * over + 0.5)
+    return drawn
+
+
+@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize(("low", "high"), [(0.0, 1.0), (-1.0, 1.0), (-0.5, 1.0), (0.2, 0.7)])
+def test_overlay_against_the_formula(channels, low, high):
+    rng = np.random.default_rng(1)
+    image = rng.integers(0, 256, (6, 5, channels)).astype(np.uint8)
+    values = rng.uniform(-1.2, 1.2, (6, 5))
+    block = Heatmap(
+        image=image,
+        map=values,
+        low=low,
+        high=high,
+        colormap="jet",
+        opacity=0.7,
+        caption=caption(),
+    )
+    expected = slow_overlay(image, values, low, high, 0.7, colour.table("jet"))
+    np.testing.assert_array_equal(pictures.heatmap(block)[2], expected)
+
+
+def test_overlay_of_a_constant_map_is_the_image_and_of_nan_magenta():
+    image = np.full((1, 2, 1), 100, np.uint8)
+    values = np.array([[0.0, np.nan]])
+    block = Heatmap(image=image, map=values, low=0, high=0, colormap="jet", caption=caption())
+    shown, painted, overlay = pictures.heatmap(block)
+    np.testing.assert_array_equal(shown[0], [[100] * 3] * 2)
+    np.testing.assert_array_equal(overlay[0], [[100] * 3, colour.BAD])
+    assert tuple(painted[0, 1]) == colour.BAD
+
+
+def test_files_keep_every_pixel():
+    picture = np.random.default_rng(2).integers(0, 256, (9, 7, 3)).astype(np.uint8)
+    suffix, content = pictures.encoded(picture)
+    assert suffix == ".webp"
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), picture)
+
+
+def test_pictures_beyond_webps_size_are_png():
+    picture = np.zeros((1, 16384, 3), np.uint8)
+    suffix, content = pictures.encoded(picture)
+    assert suffix == ".png"
+    assert Image.open(io.BytesIO(content)).size == (16384, 1)
+
+
+@pytest.mark.parametrize(("shape", "size"), [((10, 10), (250, 250)), ((600, 512), (300, 256))])
+def test_thumbnails_are_about_as_wide_as_asked(shape, size):
+    assert pictures.fitted(np.zeros((*shape, 3), np.uint8), 256).shape[:2] == size
