@@ -1,0 +1,230 @@
+"""Filter synthesis: for each filter of a layer, a picture that makes it respond strongly.
+
+Erhan, Bengio, Courville, Vincent: Visualizing Higher-Layer Features of a Deep Network (2009). The
+procedure is chosen by ``preset``; see ``synthesis/keras_seed.py``.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Annotated, ClassVar, Literal
+
+import jax
+import numpy as np
+from pydantic import Field
+
+from reportgen.core.blocks import Block, Finding, Group, Montage, Table, Text
+from reportgen.core.errors import ConfigError
+from reportgen.core.settings import (
+    Count,
+    Indices,
+    NotNegative,
+    Positive,
+    Real,
+    Switch,
+    Texts,
+    settings,
+)
+from reportgen.methods.base import Context, Method, Result, fold_in_name
+from reportgen.methods.synthesis import keras_seed
+from reportgen.methods.synthesis.pictures import check_drawable, tiles
+from reportgen.methods.synthesis.schedule import sizes, usable_sides
+from reportgen.models.base import LayerInfo, Model
+
+_GAP = 5  # the script's margin, between pictures only
+_LARGEST = 412  # the script's size
+_NAMED = 20  # units named in a message before it says "and so on"
+
+
+@settings
+class Filters(Method):
+    """Settings of the method; ``conf/method/filters.yaml`` says what each does."""
+
+    title: ClassVar[str] = "Synthesised filters"
+
+    layers: Texts | None
+    preset: Literal["keras_seed"]
+    size: Count | None
+    scales: Count
+    factor: Annotated[Positive, Field(gt=1)]
+    steps: Count
+    step_size: Positive
+    start: Real
+    noise: NotNegative
+    subtract_mean: Switch
+    rectify: Switch
+    units: Annotated[Indices | None, Field(min_length=1)]
+    keep: Count | None
+    batch: Count | None
+
+    def rejects(self, layer: LayerInfo) -> str:
+        return "" if layer.spatial else "its output is not a stack of maps"
+
+    def chosen(self, layer: LayerInfo) -> tuple[int, ...]:
+        """The units to compute of a layer.
+
+        Raises:
+          ConfigError: if a unit was asked for that the layer does not have.
+        """
+        count = layer.shape[-1]
+        if self.units is None:
+            return tuple(range(count))
+        if missing := [unit for unit in self.units if unit >= count]:
+            raise ConfigError(
+                f"method.filters.units asks for {missing}, and layer {layer.path} has units 0 to "
+                f"{count - 1}.",
+                "Choose other units, or the layers they belong to with method.filters.layers.",
+            )
+        return tuple(dict.fromkeys(self.units))
+
+    def work(self, context: Context) -> int:
+        return sum(len(self.chosen(layer)) for layer in context.layers)
+
+    def run(self, context: Context) -> Result:
+        check_drawable(context.model.spec.channels)
+        blocks: list[Block] = []
+        findings: list[Finding] = []
+        for layer in context.layers:
+            group, found = self._layer(context, layer)
+            blocks.append(group)
+            findings += found
+        intro = (
+            "For each filter a picture that makes it respond strongly, found by gradient ascent "
+            "from grey noise, the filters with the highest mean activation first. Contrast is "
+            "standardised picture by picture; compare shapes, not brightness."
+        )
+        return Result(blocks=tuple(blocks), intro=intro, findings=tuple(findings))
+
+    def _layer(self, context: Context, layer: LayerInfo) -> tuple[Group, list[Finding]]:
+        model, units = context.model, self.chosen(layer)
+        subtitle = "output " + "×".join(str(side) for side in layer.shape)
+        sides, left_out = usable_sides(model, layer.path, self._sides(model))
+        if len(sides) < 2:
+            context.advance(len(units))
+            note = (
+                f"Layer {layer.path} gives no map for a square picture of {left_out[-1]} pixels or "
+                "less, so its filters were not synthesised; try a larger method.filters.size."
+            )
+            return Group(title=layer.path, subtitle=subtitle, blocks=(Text(text=note),)), []
+        made = keras_seed.synthesise(
+            model,
+            layer.path,
+            units,
+            keras_seed.Job(
+                sides=sides,
+                steps=self.steps,
+                step_size=self.step_size,
+                start=self.start,
+                noise=self.noise,
+                subtract_mean=self.subtract_mean,
+                rectify=self.rectify,
+            ),
+            key=fold_in_name(context.key, layer.path),
+            batch=self._batch(context),
+            advance=context.advance,
+        )
+        # By loss, the highest first; a stable sort keeps equal ones in the layer's order.
+        order = [i for i in np.argsort(-made.loss, kind="stable") if made.alive[i]]
+        dead = [i for i in range(len(units)) if not made.alive[i]]
+        side = math.isqrt(min(len(order), self.keep or len(order)))
+        blocks: list[Block] = []
+        findings: list[Finding] = []
+        if side:
+            blocks.append(
+                self._montage(context, layer, made, units, order[: side * side], sides, len(dead))
+            )
+        if left_out:
+            blocks.append(
+                Text(
+                    text=f"Left out, since the layer has no map at them: pictures of {left_out} "
+                    "pixels.",
+                    tone="note",
+                )
+            )
+        if dead:
+            findings.append(self._dead(layer, [units[i] for i in dead], made.loss[dead], units))
+            blocks.append(Text(text=f"{findings[0].message} Not drawn.", tone="warning"))
+        blocks.append(_table(made, units, order, dead, side * side))
+        return Group(title=layer.path, subtitle=subtitle, blocks=tuple(blocks)), findings
+
+    def _sides(self, model: Model) -> tuple[int, ...]:
+        spec = model.spec
+        size = self.size or min(_LARGEST, 4 * max(spec.height, spec.width))
+        return sizes(size, self.scales, self.factor)
+
+    def _batch(self, context: Context) -> int:
+        if self.batch is not None:
+            return self.batch
+        # Measured on two cores: one at a time is as fast as any, since the layer can then be cut
+        # down to the filter and XLA spreads one picture over the cores.
+        return 1 if jax.default_backend() == "cpu" else context.batch
+
+    def _montage(
+        self,
+        context: Context,
+        layer: LayerInfo,
+        made: keras_seed.Filters,
+        units: tuple[int, ...],
+        order: list[int],
+        sides: tuple[int, ...],
+        dead: int,
+    ) -> Montage:
+        drawn, colormap = tiles(made.pictures[order])
+        alive = len(units) - dead
+        quote = "" if re.fullmatch(r"[\w.]+", layer.path) else "'"
+        return Montage(
+            tiles=drawn,
+            low=0.0,
+            high=1.0,
+            columns=math.isqrt(len(order)),
+            colormap=colormap,
+            gap=_GAP,
+            background="black",
+            labels=tuple(f"unit {units[i]}, loss {made.loss[i]:.4g}" for i in order),
+            caption=context.caption(
+                f"{layer.path} · synthesised filters",
+                f"method.filters.layers=[{quote}{layer.path}{quote}]",
+                detail=f"the {len(order)} of the highest loss, best first, of {alive} with a "
+                f"response; {len(units)} of {layer.shape[-1]} filters computed; pictures of "
+                f"{sides[-1]}×{sides[-1]} pixels, each standardised to mean 0.5 and deviation 0.25",
+                formula=f"{self.preset}: ascent of the mean {'rectified ' * self.rectify}"
+                f"activation, gradient / RMS, {self.steps} steps at each of {len(sides) - 1} sizes "
+                f"× {self.factor:g} (Keras, conv_filter_visualization.py)",
+            ),
+        )
+
+    def _dead(
+        self, layer: LayerInfo, dead: list[int], losses: np.ndarray, units: tuple[int, ...]
+    ) -> Finding:
+        named = ", ".join(str(unit) for unit in dead[:_NAMED])
+        more = ", …" if len(dead) > _NAMED else ""
+        lost = int((~np.isfinite(losses)).sum())
+        cause = f"loss ≤ {keras_seed.EPSILON:g}" + (f"; {lost} not finite" if lost else "")
+        return Finding(
+            severity="warn",
+            check="filters",
+            message=f"{len(dead)} of {len(units)} filters of {layer.path} are dead at this start "
+            f"({cause}): {named}{more}.",
+            where=layer.path,
+            value=float(len(dead)),
+            advice="A filter that none of your images activates either is dead indeed: train "
+            "again with a lower learning rate, or prune it. Another only answers to other "
+            f"pictures than grey {self.start:g}: try method.filters.start=0.0 (black) or "
+            "method.filters.noise=200.0.",
+        )
+
+
+def _table(
+    made: keras_seed.Filters,
+    units: tuple[int, ...],
+    order: list[int],
+    dead: list[int],
+    shown: int,
+) -> Table:
+    rows = [(units[i], float(made.loss[i]), rank, rank <= shown) for rank, i in enumerate(order, 1)]
+    return Table(
+        columns=("unit", "loss", "rank", "drawn"),
+        rows=tuple(rows + [(units[i], float(made.loss[i]), "dead", False) for i in dead]),
+        caption="Loss: mean activation before the last step.",
+    )
