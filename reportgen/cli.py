@@ -48,7 +48,7 @@ def run(arguments: Sequence[str]) -> int:
 
 def _failed(error: Exception) -> int:
     from reportgen import terminal
-    from reportgen.config import explain
+    from reportgen.compose import explain
 
     known = error if isinstance(error, UserError) else explain(error)
     if known is not None:
@@ -105,7 +105,7 @@ def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
     """Compose the configuration with Hydra and run the task on it, once or as a sweep."""
     import hydra
 
-    from reportgen import config
+    from reportgen.compose import conf_dir
 
     # Factories and methods of the user's own are importable from where the command is run; last,
     # so that a file there cannot stand in for a library.
@@ -128,7 +128,7 @@ def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
         except Exception as error:  # noqa: BLE001 (told and turned into an exit code)
             codes.append(_failed(error))
 
-    decorated = hydra.main(str(config.conf_dir()), "config", version_base="1.3")(remember)
+    decorated = hydra.main(str(conf_dir()), "config", version_base="1.3")(remember)
     saved, sys.argv = sys.argv, ["reportgen", *arguments]
     try:
         decorated()

@@ -1,4 +1,4 @@
-"""The whole configuration as typed settings, and Hydra's complaints in a person's words.
+"""The whole configuration as typed settings.
 
 Values and their defaults stand in ``conf/`` alone; the classes here hold types and ranges.
 A method's own keys are checked by the method's own class (see ``methods/base.py``).
@@ -6,15 +6,12 @@ A method's own keys are checked by the method's own class (see ``methods/base.py
 
 from __future__ import annotations
 
-import re
-from pathlib import Path
 from typing import Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-import reportgen
-from reportgen.core.errors import ConfigError, did_you_mean
+from reportgen.core.errors import ConfigError
 from reportgen.core.settings import Count, Switch, Texts, Whole, parse, settings
 from reportgen.core.spec import InputSpec
 
@@ -107,13 +104,6 @@ class Config:
     seed: Whole
 
 
-def conf_dir() -> Path:
-    """The folder of the Hydra tree: inside the installed package, or beside it in a checkout."""
-    package = Path(reportgen.__file__).parent
-    installed = package / "conf"
-    return installed if installed.is_dir() else package.parent / "conf"
-
-
 def read(node: DictConfig) -> Config:
     """The typed configuration of what Hydra composed.
 
@@ -140,46 +130,3 @@ def read(node: DictConfig) -> Config:
 
 def _example() -> str:
     return "method=[weights,saliency]"
-
-
-def options(group: str) -> list[str]:
-    """The names that a config group offers."""
-    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
-
-
-def explain(error: Exception) -> ConfigError | None:
-    """Hydra's or OmegaConf's error as one that names the nearest valid name, else None."""
-    from hydra.errors import HydraException, MissingConfigException
-
-    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
-    if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
-        # Hydra lists the options only where one is chosen, not where several are.
-        group, _, name = str(error.missing_cfg_file).rpartition("/")
-        known = error.options or options(group)
-        return ConfigError(f"There is no {group} named {name!r}.", did_you_mean(name, known))
-    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
-        return _unknown_key(cause)
-    if isinstance(error, HydraException | OmegaConfBaseException):
-        lines = [line for line in str(error).splitlines() if "hydra.cc" not in line]
-        return ConfigError("The configuration is wrong: " + " ".join(lines).strip())
-    return None
-
-
-def _unknown_key(error: OmegaConfBaseException) -> ConfigError:
-    full_key = str(error.full_key)
-    parent, _, key = full_key.rpartition(".")
-    head = full_key.split(".")
-    node = error.parent_node
-    known = [str(name) for name in node] if isinstance(node, DictConfig) else []
-    if head[0] == "method" and len(head) > 1 and head[1] in options("method"):
-        chosen = node if parent == "method" else None
-        if isinstance(chosen, DictConfig) and head[1] not in chosen:
-            methods = ",".join([str(name) for name in chosen] + [head[1]])
-            return ConfigError(
-                f"{full_key}: the method {head[1]!r} is not chosen.",
-                f"Choose it too: method=[{methods}]",
-            )
-    if re.search(r"is not in struct|not in", str(error)):
-        place = f" under {parent}" if parent else ""
-        return ConfigError(f"There is no key {key!r}{place}.", did_you_mean(key, known))
-    return ConfigError(f"{full_key}: {str(error).splitlines()[0]}")

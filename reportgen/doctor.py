@@ -11,9 +11,9 @@ from rich.table import Table
 import reportgen
 from reportgen import terminal
 from reportgen.archive.provenance import package_versions
-from reportgen.config import conf_dir
-from reportgen.render.text import fonts_folder
+from reportgen.compose import conf_dir
 from reportgen.render.templating import templates_dir
+from reportgen.render.text import fonts_folder
 
 
 def show() -> int:

@@ -22,6 +22,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from reportgen import config as configuration
 from reportgen.archive.folder import LOG, staged, write_results
 from reportgen.archive.provenance import provenance
+from reportgen.compose import options
 from reportgen.config import Config
 from reportgen.core.blocks import DataCard, Finding, ModelCard, Report, Section
 from reportgen.core.errors import ConfigError, NotApplicableError, did_you_mean
@@ -64,7 +65,7 @@ class _Job:
     method: Method
     settings: dict[str, Any]
     context: Context | None
-    units: int
+    work: int
     skipped: str = ""
 
 
@@ -157,7 +158,7 @@ def _method(name: str, keys: dict[str, Any]) -> Method:
     if target is None:
         raise ConfigError(
             f"method.{name} has settings, but the method is not chosen.",
-            f"Choose it: method=[…,{name}]. " + did_you_mean(name, configuration.options("method")),
+            f"Choose it: method=[…,{name}]. {did_you_mean(name, options('method'))}",
         )
     try:
         cls = get_class(target)
@@ -218,7 +219,7 @@ def _prepare(
         command=partial(_command, own, name),
     )
     try:
-        return job(context, method.units(context))
+        return job(context, method.work(context))
     except NotApplicableError as error:
         if len(config.method) == 1:
             raise
@@ -245,7 +246,7 @@ def _compute(
         began = time.perf_counter()
         result = Result(blocks=())
         if job.context is not None:
-            progress.start(job.name, job.units)
+            progress.start(job.name, job.work)
             context = Context(**{**job.context.__dict__, "advance": progress.advance})
             result = job.method.run(context)
             progress.finish()
@@ -261,13 +262,13 @@ def _compute(
                 settings=job.settings,
             )
         )
-        made = "skipped" if job.skipped else f"{job.units} units"
+        made = "skipped" if job.skipped else f"{job.work} done"
         stages.append(Stage(job.name, made, time.perf_counter() - began))
     return sections, results
 
 
 def _config_yaml(node: DictConfig) -> str:
-    """The resolved configuration; where the report goes is left out, so that equal runs are equal."""
+    """The resolved configuration, without where the report goes: equal runs are equal files."""
     copied = node.copy()
     with open_dict(copied):
         copied.report.dir = None

@@ -19,11 +19,12 @@ from typing import Any, ClassVar
 
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from hydra.core.plugins import Plugins
+from hydra.core.utils import JobReturn
 from hydra.plugins import sweeper
 from hydra.types import HydraContext, TaskFunction
 from omegaconf import DictConfig
 
-from reportgen.config import explain
+from reportgen.compose import explain
 from reportgen.core.errors import OutputError
 from reportgen.core.sweep import SweepJob
 
@@ -72,11 +73,11 @@ class Sweeper(sweeper.Sweeper):
                 f"The sweep cannot be written to {folder}: {error.strerror}.",
                 "Choose another folder: hydra.sweep.dir=…",
             ) from error
-        done = []
+        done: list[JobReturn] = []
         for batch in batches:
             legal = [job for job in batch if self._composes(folder, job)]
             if legal:
-                done.append(self._launcher.launch(legal, initial_job_idx=sum(map(len, done))))
+                done += self._launcher.launch(legal, initial_job_idx=len(done))
         Sweeper.finished = write_index(folder)
         return done
 
@@ -116,7 +117,7 @@ def _order(sweep: Path) -> list[list[str]]:
 
 
 def job_folder(sweep: Path, overrides: Sequence[str]) -> Path:
-    """Where a job's report goes: its number, and those of its overrides that are not every job's."""
+    """Where a job's report goes: its number, and its overrides that not every job has."""
     order = _order(sweep)
     swept = [word for word in overrides if not all(word in job for job in order)]
     words = re.sub(r"[^A-Za-z0-9=._+-]+", "_", ",".join(swept)).strip("_")[:80]

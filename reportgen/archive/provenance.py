@@ -14,8 +14,9 @@ from reportgen.core.blocks import Provenance
 from reportgen.core.errors import ConfigError
 
 PACKAGES = (
-    "jax jaxlib flax optax numpy pillow matplotlib typst jinja2 hydra-core safetensors pydantic"
-).split()
+    *("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "matplotlib", "typst", "jinja2"),
+    *("hydra-core", "safetensors", "pydantic"),
+)
 
 
 def package_versions() -> dict[str, str]:

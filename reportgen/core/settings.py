@@ -45,7 +45,7 @@ def settings(cls: type[T]) -> type[T]:
     make = pydantic.dataclasses.dataclass(
         frozen=True, kw_only=True, config=ConfigDict(extra="forbid")
     )
-    return make(cls)
+    return make(cls)  # type: ignore[return-value]
 
 
 def parse(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:

@@ -57,7 +57,7 @@ class Activations(Method):
             return f"{layer.path} has outputs of shape {layer.shape}, neither maps nor units"
         return ""
 
-    def units(self, context: Context) -> int:
+    def work(self, context: Context) -> int:
         images = context.images
         if outside := [i for i in self.images if i >= len(images)]:
             raise ConfigError(
@@ -139,14 +139,14 @@ class Activations(Method):
         shape = " × ".join(map(str, values.shape))
         ranges = "the layer's range" if self.scale == "joint" else "each map's own range"
         return Montage(
-            tiles=np.ascontiguousarray(tiles[: grid.count]),
+            tiles=np.ascontiguousarray(tiles[: grid.drawn]),
             low=low,
             high=high,
             scale=self.scale,
             columns=grid.columns,
             colormap=context.colormap.activations,
-            labels=tuple(f"channel {c}" for c in channels[: grid.count])
-            if grid.count <= LABELLED
+            labels=tuple(f"channel {c}" for c in channels[: grid.drawn])
+            if grid.drawn <= LABELLED
             else (),
             caption=context.caption(
                 title,

@@ -25,7 +25,7 @@ class Context:
       images: at the network's size, before normalisation.
       key: random key of this method, derived from the seed and the method's name.
       batch: images or units to compute at once.
-      advance: tells the progress bar of so many finished units of ``Method.units``.
+      advance: tells the progress bar of so many finished units of ``Method.work``.
       command: the command line that makes this section; more overrides may be added.
     """
 
@@ -72,7 +72,7 @@ class Method(ABC):
         return ""
 
     @abstractmethod
-    def units(self, context: Context) -> int:
+    def work(self, context: Context) -> int:
         """How many units of work ``run`` will report as finished.
 
         Called for every method before any of them computes: settings that do not fit this model

@@ -50,7 +50,7 @@ class Predictions(Method):
     show: Count
     top: Count
 
-    def units(self, context: Context) -> int:
+    def work(self, context: Context) -> int:
         return len(context.images)
 
     def run(self, context: Context) -> Result:

@@ -56,12 +56,12 @@ class Saliency(Method):
     target: Target
     opacity: Fraction
 
-    def units(self, context: Context) -> int:
+    def work(self, context: Context) -> int:
         return min(self.count, len(context.images))
 
     def run(self, context: Context) -> Result:
         images, model = context.images, context.model
-        count = self.units(context)
+        count = self.work(context)
         chosen = chosen_classes(model, images, self.target, count, context.batch)
         maps = []
         for start in range(0, count, context.batch):

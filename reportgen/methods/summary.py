@@ -51,7 +51,7 @@ class Summary(Method):
 
     title: ClassVar[str] = "Network"
 
-    def units(self, context: Context) -> int:
+    def work(self, context: Context) -> int:
         return 1
 
     def run(self, context: Context) -> Result:

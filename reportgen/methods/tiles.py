@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class Grid(NamedTuple):
-    """Tiles in a row, and how many tiles are drawn."""
+    """Tiles in a row, and how many are drawn."""
 
     columns: int
-    count: int
+    drawn: int
 
     def cut(self, total: int, what: str) -> str:
         """Words on what was left out; empty if nothing was."""
-        return "" if self.count >= total else f"the first {self.count:,} of {total:,} {what}"
+        return "" if self.drawn >= total else f"the first {self.drawn:,} of {total:,} {what}"
 
 
 def square_grid(total: int, tile: tuple[int, int], max_side: int, multiple: int = 1) -> Grid:

@@ -68,7 +68,7 @@ class Weights(Method):
         drawn = any(len(shape) in (2, 4) for _, shape in layer.parameters)
         return "" if drawn else f"{layer.path} ({layer.kind}) has no kernel"
 
-    def units(self, context: Context) -> int:
+    def work(self, context: Context) -> int:
         for layer in context.layers:
             for _, shape in layer.parameters:
                 if len(shape) == 4:
@@ -149,12 +149,12 @@ class Weights(Method):
         grid = square_grid(len(tiles), tiles.shape[1:3], self.max_side, together)
         detail = f"{shape} (height × width × inputs × outputs)"
         return Montage(
-            tiles=np.ascontiguousarray(tiles[: grid.count]),
+            tiles=np.ascontiguousarray(tiles[: grid.drawn]),
             low=low,
             high=high,
             columns=grid.columns,
             colormap=colormap,
-            labels=tuple(names[: grid.count]) if grid.count <= LABELLED else (),
+            labels=tuple(names[: grid.drawn]) if grid.drawn <= LABELLED else (),
             caption=context.caption(
                 title,
                 chosen,

@@ -20,8 +20,8 @@ def _inner(eqn: JaxprEqn) -> Iterator[tuple[Jaxpr, int]]:
                 yield part, times
 
 
-def _size(variable: Any) -> int:
-    return math.prod(variable.aval.shape)
+def _shape(variable: Any) -> tuple[int, ...]:
+    return tuple(variable.aval.shape)
 
 
 def _operations(eqn: JaxprEqn) -> int:
@@ -32,13 +32,13 @@ def _operations(eqn: JaxprEqn) -> int:
     name = eqn.primitive.name
     if name == "conv_general_dilated":
         numbers = eqn.params["dimension_numbers"]
-        kernel = eqn.invars[1].aval.shape
+        kernel = _shape(eqn.invars[1])
         out_channels = kernel[numbers.rhs_spec[0]]
-        return 2 * _size(eqn.outvars[0]) * math.prod(kernel) // out_channels
+        return 2 * math.prod(_shape(eqn.outvars[0])) * math.prod(kernel) // out_channels
     if name == "dot_general":
         (contracting, _), _ = eqn.params["dimension_numbers"]
-        left = eqn.invars[0].aval.shape
-        return 2 * _size(eqn.outvars[0]) * math.prod(left[axis] for axis in contracting)
+        left = _shape(eqn.invars[0])
+        return 2 * math.prod(_shape(eqn.outvars[0])) * math.prod(left[axis] for axis in contracting)
     return 0
 
 

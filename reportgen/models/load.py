@@ -99,7 +99,7 @@ def _factory(name: str) -> Callable[..., Any]:
         raise ModelError(
             f"{module_name} has no function or class {attribute!r}.", did_you_mean(attribute, names)
         )
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def load_model(network: Network, config: WeightsConfig, seed: int) -> tuple[Model, Weights]:

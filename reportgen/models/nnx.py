@@ -52,7 +52,7 @@ def _announcing(cls: type) -> type:
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         path, kind, hook = self.__dict__["_reportgen_hook"]
-        return hook(path, kind, lambda: cls.__call__(self, *args, **kwargs))  # type: ignore[operator]
+        return hook(path, kind, lambda: cls.__call__(self, *args, **kwargs))
 
     return type(cls)(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})
 

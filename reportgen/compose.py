@@ -1,0 +1,65 @@
+"""Hydra's part: where the tree of configs is, and Hydra's complaints in a person's words.
+
+Imports neither NumPy nor pydantic: this is all that ``--help`` and shell completion wait for.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+import reportgen
+from reportgen.core.errors import ConfigError, did_you_mean
+
+
+def conf_dir() -> Path:
+    """The folder of the Hydra tree: inside the installed package, or beside it in a checkout."""
+    package = Path(reportgen.__file__).parent
+    installed = package / "conf"
+    return installed if installed.is_dir() else package.parent / "conf"
+
+
+def options(group: str) -> list[str]:
+    """The names that a config group offers."""
+    return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+def explain(error: Exception) -> ConfigError | None:
+    """Hydra's or OmegaConf's error as one that names the nearest valid name, else None."""
+    from hydra.errors import HydraException, MissingConfigException
+
+    cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
+    if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
+        # Hydra lists the options only where one is chosen, not where several are.
+        group, _, name = str(error.missing_cfg_file).rpartition("/")
+        known = error.options or options(group)
+        return ConfigError(f"There is no {group} named {name!r}.", did_you_mean(name, known))
+    if isinstance(cause, OmegaConfBaseException) and cause.full_key:
+        return _unknown_key(cause)
+    if isinstance(error, HydraException | OmegaConfBaseException):
+        lines = [line for line in str(error).splitlines() if "hydra.cc" not in line]
+        return ConfigError("The configuration is wrong: " + " ".join(lines).strip())
+    return None
+
+
+def _unknown_key(error: OmegaConfBaseException) -> ConfigError:
+    full_key = str(error.full_key)
+    parent, _, key = full_key.rpartition(".")
+    head = full_key.split(".")
+    node = error.parent_node
+    known = [str(name) for name in node] if isinstance(node, DictConfig) else []
+    if head[0] == "method" and len(head) > 1 and head[1] in options("method"):
+        chosen = node if parent == "method" else None
+        if isinstance(chosen, DictConfig) and head[1] not in chosen:
+            methods = ",".join([str(name) for name in chosen] + [head[1]])
+            return ConfigError(
+                f"{full_key}: the method {head[1]!r} is not chosen.",
+                f"Choose it too: method=[{methods}]",
+            )
+    if re.search(r"is not in struct|not in", str(error)):
+        place = f" under {parent}" if parent else ""
+        return ConfigError(f"There is no key {key!r}{place}.", did_you_mean(key, known))
+    return ConfigError(f"{full_key}: {str(error).splitlines()[0]}")
