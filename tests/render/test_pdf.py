@@ -90,6 +90,12 @@ def test_names_beyond_the_font_are_typeset(name, tmp_path):
     assert "Weightsof" in words(made(report(name=name), tmp_path))
 
 
+def test_characters_that_the_font_lacks_are_told_apart_by_their_code_points(tmp_path):
+    found = words(made(report(name="层"), tmp_path))
+    assert found.count("U+5C42") > 20
+    assert "层" not in found
+
+
 def test_pictures_are_not_wider_or_taller_than_a_page(tmp_path):
     tall = montage(np.zeros((400, 8, 8)), columns=1)
     wide = montage(np.zeros((400, 8, 8)), columns=400)
