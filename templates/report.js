@@ -3,7 +3,6 @@
 
 (() => {
   const root = document.documentElement;
-  const sources = [...document.querySelectorAll("source[media]")];
 
   const store = {
     get(key) { try { return localStorage.getItem(key); } catch { return null; } },
@@ -12,17 +11,9 @@
 
   const element = (tag, properties = {}) => Object.assign(document.createElement(tag), properties);
 
-  // Drawings follow the chosen theme too: their dark dress is a media query of the system's theme.
   function applyTheme(theme) {
     if (theme === "auto") delete root.dataset.theme;
     else root.dataset.theme = theme;
-    for (const source of sources) {
-      source.media = {
-        auto: "screen and (prefers-color-scheme: dark)",
-        dark: "screen",
-        light: "not all",
-      }[theme];
-    }
   }
 
   function addThemeSwitch(head) {
