@@ -59,11 +59,16 @@ def nearest(name: str, candidates: Iterable[str], count: int = 3) -> list[str]:
     ``conv1``), which an edit distance alone would miss.
     """
     known = list(dict.fromkeys(candidates))
-    folded = {known_name.casefold(): known_name for known_name in reversed(known)}
     wanted = name.casefold()
-    close = [folded[match] for match in difflib.get_close_matches(wanted, folded, count, 0.6)]
-    holds = [k for k in known if wanted and wanted in k.casefold() and k not in close]
-    return (close + holds)[:count]
+
+    def likeness(candidate: str) -> float:
+        return difflib.SequenceMatcher(None, wanted, candidate.casefold()).ratio()
+
+    # Sorting is stable: of two that are as near, the first known comes first.
+    ranked = sorted(known, key=likeness, reverse=True)
+    close = [candidate for candidate in ranked if likeness(candidate) >= 0.6]
+    close += [k for k in known if wanted and wanted in k.casefold() and k not in close]
+    return close[:count]
 
 
 def did_you_mean(name: str, candidates: Iterable[str]) -> str:

@@ -1,0 +1,122 @@
+"""results.json: what is written is read back, follows the shipped schema, and is strict JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+from importlib import resources
+from typing import Any
+
+import jsonschema
+import numpy as np
+import pytest
+
+from reportgen.core import results
+from reportgen.core.blocks import (
+    Caption,
+    Curve,
+    DataCard,
+    Group,
+    KeyValues,
+    ModelCard,
+    Montage,
+    Provenance,
+    Report,
+    Section,
+    Series,
+)
+from reportgen.core.errors import OutputError
+
+TILES = np.arange(18, dtype=np.float32).reshape(2, 3, 3)
+
+
+def report(*blocks: Any, **changes: Any) -> Report:
+    card = dict.fromkeys(("name", "architecture", "input", "preprocessing", "weights"), "x")
+    return Report(
+        title="t",
+        model=ModelCard(
+            **card,
+            layers=1,
+            parameters=2,
+            flops=3,
+            weights_sha256="",
+            weights_random=False,
+            scores="",
+            classes=("a", "b"),
+        ),
+        data=DataCard(source="s", count=1, labelled=False, sha256="", skipped=(("f", "why"),)),
+        metrics={"accuracy": 0.1 + 0.2},
+        findings=(),
+        sections=(Section(method="weights", title="W", blocks=blocks),),
+        provenance=Provenance(
+            reportgen="0",
+            python="3",
+            packages={},
+            device="cpu",
+            seed=0,
+            config_sha256="",
+            git_commit="",
+            git_dirty=None,
+            created="",
+        ),
+        command="reportgen",
+        **changes,
+    )
+
+
+def montage() -> Montage:
+    return Montage(tiles=TILES, low=0.0, high=math.inf, columns=2, caption=Caption(title="m"))
+
+
+def test_a_report_survives_strict_json() -> None:
+    blocks = (
+        Group(title="../conv1", blocks=(montage(), KeyValues(pairs=(("x", math.nan), ("n", 3))))),
+        Group(title="../conv1", blocks=(montage(),)),
+    )
+    data, arrays = results.dump(report(*blocks))
+    text = json.dumps(data, allow_nan=False)
+    back = results.load(json.loads(text), lambda name: arrays[name])
+    group: Any = back.sections[0].blocks[0]
+    np.testing.assert_array_equal(group.blocks[0].tiles, TILES)
+    assert group.blocks[0].high == math.inf
+    assert group.blocks[1].pairs == (("x", "NaN"), ("n", 3))
+    assert back.metrics["accuracy"] == 0.1 + 0.2
+    assert results.dump(back)[0] == data
+
+
+def test_arrays_have_names_that_say_what_they_are_and_are_safe_in_an_archive() -> None:
+    same = np.ones(3)
+    curve = Curve(
+        series=(Series(name="s", x=same, y=same),),
+        caption=Caption(title="c"),
+        x_label="x",
+        y_label="y",
+    )
+    other = Montage(tiles=TILES + 1, low=0.0, high=1.0, columns=1, caption=Caption(title="o"))
+    _, arrays = results.dump(report(Group(title="/../a b", blocks=(montage(), curve, other))))
+    assert list(arrays) == ["weights.npz"]
+    assert list(arrays["weights.npz"]) == [
+        "_.._a_b/montage/tiles",
+        "_.._a_b/curve/x",
+        "_.._a_b/montage/tiles-2",
+    ]
+
+
+def test_the_shipped_schema_is_the_code_and_takes_what_is_written() -> None:
+    shipped = resources.files("reportgen.core").joinpath("results.schema.json").read_text("utf-8")
+    assert json.loads(shipped) == results.json_schema()
+    data, _ = results.dump(report(montage()))
+    validator = jsonschema.Draft202012Validator(results.json_schema())
+    assert list(validator.iter_errors(data)) == []
+    data["sections"][0]["blocks"][0]["columns"] = "two"
+    assert list(validator.iter_errors(data))
+
+
+def test_another_version_or_a_damaged_file_is_refused() -> None:
+    data, arrays = results.dump(report(montage()))
+    with pytest.raises(OutputError, match="schema version 2; this reportgen reads 1"):
+        results.load({**data, "schema_version": 2}, lambda name: arrays[name])
+    with pytest.raises(OutputError, match="schema version None"):
+        results.load([], lambda name: arrays[name])
+    with pytest.raises(OutputError, match=r"damaged at sections\.0\.blocks\.0"):
+        results.load(data, lambda name: {})

@@ -1,0 +1,81 @@
+"""The embedded networks are the published ones, and as good as they say."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reportgen.methods.targets import predict
+
+# Output shapes of Caffe's lenet_train_test.prototxt and of Keras's mnist_cnn.py.
+BLOBS = {
+    "lenet": {
+        "conv1": (24, 24, 20),
+        "pool1": (12, 12, 20),
+        "conv2": (8, 8, 50),
+        "pool2": (4, 4, 50),
+        "ip1": (500,),
+        "relu1": (500,),
+        "ip2": (10,),
+        "prob": (10,),
+    },
+    "digits_cnn": {
+        "conv1": (26, 26, 32),
+        "conv2": (24, 24, 64),
+        "pool1": (12, 12, 64),
+        "dense1": (128,),
+        "dense2": (10,),
+        "prob": (10,),
+    },
+}
+COUNTS = {"lenet": 431_080, "digits_cnn": 1_199_882}
+
+
+@pytest.mark.parametrize("name", BLOBS)
+def test_shapes_parameters_and_accuracy(name: str, opened: Any, digits: Any) -> None:
+    model = opened(f"model={name}")
+    shapes = {layer.path: layer.shape for layer in model.layers}
+    assert BLOBS[name].items() <= shapes.items()
+    assert model.parameter_count == COUNTS[name]
+    logits = predict(model, digits, len(digits), 64)
+    assert len(digits) == 200
+    assert (logits.argmax(axis=-1) == digits.labels).mean() >= 0.97
+    probabilities = model.apply(model.spec.normalise(digits.pixels[:3]))[1]["prob"]
+    np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, rtol=1e-5)
+
+
+def test_lenet_against_numpy(lenet: Any, digits: Any) -> None:
+    """Every layer of LeNet by loops over NumPy arrays, in float64."""
+    x = digits.pixels[0].astype(np.float64) / 256
+    weights = {name: np.asarray(value, np.float64) for name, value in lenet.parameters.items()}
+
+    def conv(v: np.ndarray, name: str) -> np.ndarray:
+        kernel, bias = weights[f"{name}.kernel"], weights[f"{name}.bias"]
+        side = v.shape[0] - kernel.shape[0] + 1
+        out = np.empty((side, side, kernel.shape[3]))
+        for i in range(side):
+            for j in range(side):
+                window = v[i : i + kernel.shape[0], j : j + kernel.shape[1]]
+                out[i, j] = np.tensordot(window, kernel, 3) + bias
+        return out
+
+    def pool(v: np.ndarray) -> np.ndarray:
+        rows, columns, channels = v.shape
+        return v.reshape(rows // 2, 2, columns // 2, 2, channels).max(axis=(1, 3))
+
+    def dense(v: np.ndarray, name: str) -> np.ndarray:
+        return v @ weights[f"{name}.kernel"] + weights[f"{name}.bias"]
+
+    expected = {"conv1": conv(x, "conv1")}
+    expected["pool1"] = pool(expected["conv1"])
+    expected["conv2"] = conv(expected["pool1"], "conv2")
+    expected["pool2"] = pool(expected["conv2"])
+    expected["ip1"] = dense(expected["pool2"].reshape(-1), "ip1")
+    expected["relu1"] = np.maximum(expected["ip1"], 0)
+    expected["ip2"] = dense(expected["relu1"], "ip2")
+    logits, activations = lenet.apply(lenet.spec.normalise(digits.pixels[:1]))
+    for name, values in expected.items():
+        np.testing.assert_allclose(activations[name][0], values, rtol=1e-4, atol=1e-4)
+    np.testing.assert_array_equal(logits, activations["ip2"])
