@@ -7,6 +7,7 @@ its class and its two templates only; types with pictures register a function.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, fields
 from functools import singledispatch
 from typing import Any
@@ -17,7 +18,7 @@ from reportgen.core import blocks
 from reportgen.render import colour, diagram, numbers, pictures, plots
 from reportgen.render.assets import Assets
 from reportgen.render.layout import rows
-from reportgen.render.text import Names, slug
+from reportgen.render.text import Names, shorten, slug
 
 View = dict[str, Any]
 
@@ -26,7 +27,8 @@ _MONTAGE_HEIGHT = 900
 _TILE = 224
 _MAP_WIDTH = 216
 _GALLERY_WIDTH = 132
-_ALT_LABELS = 40
+_ALT = 600
+_COUNTED = re.compile(r"(.*?)(\d{1,9})")
 _SHORT = 26
 
 
@@ -97,13 +99,13 @@ def _(block: blocks.Montage, place: Place) -> View:
     of = f"{numbers.counted(count, 'tile')} of {width} × {height} values"
     alt = f"{block.caption.title}: {of} in rows of {block.columns}, {_range_words(block)}."
     if block.labels:
-        alt += f" Tiles: {_some(block.labels)}."
+        alt += f" Tiles: {shorten(_listed(block.labels), _ALT)}."
     return {
-        **_figure(block.caption, place),
+        **_figure(block.caption, place, f"{of}.", _bad_note(tiles)),
         "images": [place.assets.picture(_name(block, place), picture, _zoom(picture, width), alt)],
         "range": _range(block, place),
-        "notes": [f"{of[0].upper()}{of[1:]}.", *_bad_note(tiles)],
         "labels": list(block.labels),
+        "listed": _listed(block.labels),
         "columns": block.columns,
         "tiles": count,
     }
@@ -150,7 +152,7 @@ def _(block: blocks.Heatmap, place: Place) -> View:
         image = place.assets.picture(name, picture, zoom, f"{block.caption.title}: {label}.")
         images.append({**image, "label": label})
     return {
-        **_figure(block.caption, place),
+        **_figure(block.caption, place, _bad_note(np.asarray(block.map))),
         "images": images,
         "range": {
             "low": numbers.number(block.low),
@@ -160,7 +162,6 @@ def _(block: blocks.Heatmap, place: Place) -> View:
             "note": "",
         },
         "facts": pairs(block.facts),
-        "notes": _bad_note(np.asarray(block.map)),
     }
 
 
@@ -184,7 +185,8 @@ def _(block: blocks.Curve, place: Place) -> View:
         for series in block.series
         if len(series.y)
     ]
-    alt = f"{block.caption.title}: {block.y_label} over {block.x_label}; {_some(tuple(lines))}."
+    over = f"{block.caption.title}: {block.y_label} over {block.x_label}"
+    alt = f"{over}; {shorten(', '.join(lines), _ALT)}."
     return _plot_figure(block, plots.curve(block), alt, place)
 
 
@@ -202,7 +204,7 @@ def _(block: blocks.Matrix, place: Place) -> View:
     low, high = (min(0.0, finite.min()), finite.max()) if finite.size else (0.0, 0.0)
     picture = colour.paint(colour.normalised(values, low, high), block.colormap)
     return {
-        **_figure(block.caption, place),
+        **_figure(block.caption, place, _bad_note(values)),
         "images": [place.assets.picture(_name(block, place), picture, _zoom(picture, 1), alt)],
         "range": {
             "low": numbers.number(low),
@@ -211,7 +213,6 @@ def _(block: blocks.Matrix, place: Place) -> View:
             "name": block.colormap,
             "note": f"Rows: {block.row_title}; columns: {block.column_title}.",
         },
-        "notes": _bad_note(values),
     }
 
 
@@ -306,32 +307,44 @@ def _plot_figure(block: Any, plot: plots.Plot, alt: str, place: Place) -> View:
     return {**_figure(block.caption, place), "images": [image]}
 
 
-def _figure(caption: blocks.Caption, place: Place) -> View:
+def _figure(caption: blocks.Caption, place: Place, *notes: str) -> View:
     return {
         "id": place.ids.take(slug(place.id, caption.title)),
         "title": caption.title,
-        "detail": caption.detail,
+        "detail": _sentences(caption.detail, *notes),
         "formula": caption.formula,
         "override": caption.override,
         "range": None,
-        "notes": [],
     }
+
+
+def _sentences(*parts: str) -> str:
+    """Parts as sentences one after another, whether or not they end with a full stop."""
+    filled = [part.rstrip() for part in parts if part.strip()]
+    ended = [part if part[-1] in ".!?" else f"{part}." for part in filled[:-1]]
+    return " ".join([*ended, *filled[-1:]])
+
+
+def _listed(labels: tuple[str, ...]) -> str:
+    """Names of tiles in words; ``unit 0 to unit 63`` where they only count on."""
+    found = [_COUNTED.fullmatch(label) for label in labels]
+    if len(labels) > 2 and all(found):
+        heads = {match[1] for match in found if match}
+        steps = [int(match[2]) for match in found if match]
+        if len(heads) == 1 and steps == list(range(steps[0], steps[0] + len(steps))):
+            return f"{labels[0]} to {labels[-1]}"
+    return ", ".join(labels)
 
 
 def _name(block: Any, place: Place) -> str:
     return f"{place.id[:44]}-{block.type}"
 
 
-def _some(names: tuple[str, ...]) -> str:
-    shown = ", ".join(names[:_ALT_LABELS])
-    return f"{shown}, …" if len(names) > _ALT_LABELS else shown
-
-
-def _bad_note(values: np.ndarray) -> list[str]:
+def _bad_note(values: np.ndarray) -> str:
     count = int(values.size - np.isfinite(values).sum())
     if not count:
-        return []
-    return [
+        return ""
+    return (
         f"{numbers.integer(count)} of {numbers.counted(values.size, 'value')} "
         f"{'is' if count == 1 else 'are'} not finite (NaN or infinite), drawn in magenta."
-    ]
+    )

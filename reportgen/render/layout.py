@@ -33,7 +33,7 @@ def rows(blocks: Sequence[View]) -> list[View]:
             index += len(beside)
         if beside:
             kind = "split" if block["images"][0]["width"] <= _MEDIUM else "split wide"
-            found.append({"kind": kind, "main": [block], "side": beside})
+            found.append({"kind": kind, "main": [block], "side": [_once(b, block) for b in beside]})
         elif not _is_small(block):
             kind = "group" if block["type"] == "group" else "full"
             found.append({"kind": kind, "main": [block], "side": []})
@@ -51,6 +51,12 @@ def _companions(following: Sequence[View]) -> list[View]:
             break
         beside.append(block)
     return beside
+
+
+def _once(companion: View, picture: View) -> View:
+    """The companion without its override line where the picture beside it prints the same."""
+    same = companion.get("override") and companion["override"] == picture.get("override")
+    return {**companion, "override": ""} if same else companion
 
 
 def _is_small(block: View) -> bool:

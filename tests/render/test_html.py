@@ -206,6 +206,30 @@ def test_values_that_are_not_finite_are_told():
     assert "1 of 4 values is not finite" in drawn_page(report(section)).text
 
 
+@pytest.mark.parametrize(
+    ("labels", "words"),
+    [
+        (("unit 7", "unit 8", "unit 9"), "unit 7 to unit 9"),
+        (("unit 7", "unit 9", "unit 8"), "unit 7, unit 9, unit 8"),
+        (("a1", "b2", "c3"), "a1, b2, c3"),
+        (("1", "2"), "1, 2"),
+    ],
+)
+def test_tiles_are_named_in_reading_order(labels, words):
+    made = montage(np.zeros((len(labels), 2, 2)), labels=labels)
+    section = blocks.Section(method="w", title="W", blocks=(made,))
+    found = drawn_page(report(section))
+    assert f"Tiles: {words}." in found.all("img")[0]["alt"]
+    assert f"Tiles, in reading order: {words}" in found.text
+
+
+@pytest.mark.parametrize("detail", ["8 of 8", "8 of 8."])
+def test_details_end_before_the_next_sentence(detail):
+    made = montage(np.zeros((1, 2, 2)), caption=caption(detail=detail))
+    section = blocks.Section(method="w", title="W", blocks=(made,))
+    assert "8 of 8. 1 tile of 2 × 2 values." in drawn_page(report(section)).text
+
+
 def test_a_large_matrix_is_a_picture_with_a_range():
     made = blocks.Matrix(
         values=np.eye(100),

@@ -34,4 +34,12 @@ def test_every_block_is_laid_out_once_and_in_order():
     kinds = ["text", "montage", *["histogram"] * 7, "group", "heatmap", "curve", "finding", "table"]
     blocks = [block(kind) for kind in kinds]
     laid = [b for row in rows(blocks) for b in (*row["main"], *row["side"])]
-    assert [id(b) for b in laid] == [id(b) for b in blocks]
+    assert [b["type"] for b in laid] == kinds
+
+
+def test_an_override_line_is_printed_once_in_a_row():
+    montage = block("montage") | {"override": "x=1"}
+    same, other = (block("histogram") | {"override": text} for text in ("x=1", "x=2"))
+    row = rows([montage, same, other])[0]
+    assert row["main"][0]["override"] == "x=1"
+    assert [b["override"] for b in row["side"]] == ["", "x=2"]
