@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -64,6 +65,60 @@ def digits(composed: Callable[..., DictConfig], lenet: Any) -> Any:
     from reportgen.data.load import load_images
 
     return load_images(read(composed()).data, lenet.spec, lenet.classes, 0)
+
+
+@pytest.fixture(scope="session")
+def numpy_lenet(lenet: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
+    """LeNet by loops over NumPy arrays in float64: input (28, 28, 1) to every layer's output."""
+    weights = {name: np.asarray(value, np.float64) for name, value in lenet.parameters.items()}
+
+    def conv(v: np.ndarray, name: str) -> np.ndarray:
+        kernel, bias = weights[f"{name}.kernel"], weights[f"{name}.bias"]
+        side = v.shape[0] - kernel.shape[0] + 1
+        out = np.empty((side, side, kernel.shape[3]))
+        for i in range(side):
+            for j in range(side):
+                window = v[i : i + kernel.shape[0], j : j + kernel.shape[1]]
+                out[i, j] = np.tensordot(window, kernel, 3) + bias
+        return out
+
+    def pool(v: np.ndarray) -> np.ndarray:
+        rows, columns, channels = v.shape
+        halved: np.ndarray = v.reshape(rows // 2, 2, columns // 2, 2, channels).max(axis=(1, 3))
+        return halved
+
+    def dense(v: np.ndarray, name: str) -> np.ndarray:
+        return np.asarray(v @ weights[f"{name}.kernel"] + weights[f"{name}.bias"])
+
+    def run(x: np.ndarray) -> dict[str, np.ndarray]:
+        outputs = {"conv1": conv(x, "conv1")}
+        outputs["pool1"] = pool(outputs["conv1"])
+        outputs["conv2"] = conv(outputs["pool1"], "conv2")
+        outputs["pool2"] = pool(outputs["conv2"])
+        outputs["ip1"] = dense(outputs["pool2"].reshape(-1), "ip1")
+        outputs["relu1"] = np.maximum(outputs["ip1"], 0)
+        outputs["ip2"] = dense(outputs["relu1"], "ip2")
+        return outputs
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> Callable[..., Any]:
+    """Run one method on the embedded LeNet as the pipeline does: overrides to its result."""
+    from reportgen import pipeline
+    from reportgen.config import read
+
+    def run(name: str, *overrides: str, model: Any = None) -> Any:
+        config = read(composed(f"method={name}", *overrides))
+        method = pipeline._method(name, config.method[name])
+        job = pipeline._prepare(
+            name, method, config=config, model=model or lenet, images=digits, own=overrides
+        )
+        assert job.context is not None
+        return method.run(job.context)
+
+    return run
 
 
 @pytest.fixture

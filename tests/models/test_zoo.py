@@ -46,35 +46,9 @@ def test_shapes_parameters_and_accuracy(name: str, opened: Any, digits: Any) -> 
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, rtol=1e-5)
 
 
-def test_lenet_against_numpy(lenet: Any, digits: Any) -> None:
+def test_lenet_against_numpy(lenet: Any, digits: Any, numpy_lenet: Any) -> None:
     """Every layer of LeNet by loops over NumPy arrays, in float64."""
-    x = digits.pixels[0].astype(np.float64) / 256
-    weights = {name: np.asarray(value, np.float64) for name, value in lenet.parameters.items()}
-
-    def conv(v: np.ndarray, name: str) -> np.ndarray:
-        kernel, bias = weights[f"{name}.kernel"], weights[f"{name}.bias"]
-        side = v.shape[0] - kernel.shape[0] + 1
-        out = np.empty((side, side, kernel.shape[3]))
-        for i in range(side):
-            for j in range(side):
-                window = v[i : i + kernel.shape[0], j : j + kernel.shape[1]]
-                out[i, j] = np.tensordot(window, kernel, 3) + bias
-        return out
-
-    def pool(v: np.ndarray) -> np.ndarray:
-        rows, columns, channels = v.shape
-        return v.reshape(rows // 2, 2, columns // 2, 2, channels).max(axis=(1, 3))
-
-    def dense(v: np.ndarray, name: str) -> np.ndarray:
-        return v @ weights[f"{name}.kernel"] + weights[f"{name}.bias"]
-
-    expected = {"conv1": conv(x, "conv1")}
-    expected["pool1"] = pool(expected["conv1"])
-    expected["conv2"] = conv(expected["pool1"], "conv2")
-    expected["pool2"] = pool(expected["conv2"])
-    expected["ip1"] = dense(expected["pool2"].reshape(-1), "ip1")
-    expected["relu1"] = np.maximum(expected["ip1"], 0)
-    expected["ip2"] = dense(expected["relu1"], "ip2")
+    expected = numpy_lenet(digits.pixels[0].astype(np.float64) / 256)
     logits, activations = lenet.apply(lenet.spec.normalise(digits.pixels[:1]))
     for name, values in expected.items():
         np.testing.assert_allclose(activations[name][0], values, rtol=1e-4, atol=1e-4)

@@ -1,0 +1,79 @@
+"""Activations are the network's own outputs, for the chosen images."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reportgen.core.blocks import Curve, Gallery, Group, Histogram, KeyValues, Montage
+from reportgen.core.errors import ConfigError
+
+
+def test_every_layer_against_numpy(run_method: Any, digits: Any, numpy_lenet: Any) -> None:
+    result = run_method("activations", "method.activations.images=[2,5]")
+    gallery, *groups = result.blocks
+    assert isinstance(gallery, Gallery)
+    assert [item.title for item in gallery.items] == [digits.names[2], digits.names[5]]
+    expected = [numpy_lenet(digits.pixels[i].astype(np.float64) / 256) for i in (2, 5)]
+    seen = []
+    for group in groups:
+        assert isinstance(group, Group)
+        seen.append(group.title)
+        if group.title == "prob":
+            continue
+        pictures = [b for b in group.blocks if isinstance(b, Montage | Curve)]
+        facts = [b for b in group.blocks if isinstance(b, KeyValues)]
+        for picture, fact, outputs in zip(pictures, facts, expected, strict=True):
+            values = outputs[group.title]
+            if isinstance(picture, Montage):
+                shown = picture.tiles.transpose(1, 2, 0)
+                np.testing.assert_allclose(
+                    (picture.low, picture.high), (values.min(), values.max()), rtol=1e-3, atol=1e-3
+                )
+            else:
+                shown = picture.series[0].y
+            np.testing.assert_allclose(shown, values, rtol=1e-3, atol=1e-3)
+            pairs = dict(fact.pairs)
+            np.testing.assert_allclose(pairs["mean"], values.mean(), rtol=1e-3, atol=1e-4)
+            np.testing.assert_allclose(pairs["zero fraction"], (values == 0).mean())
+    # flatten repeats pool2, so it is not shown.
+    assert seen == ["conv1", "pool1", "conv2", "pool2", "ip1", "relu1", "ip2", "prob"]
+
+
+def test_softmax_is_drawn_unnormalised(run_method: Any) -> None:
+    group = run_method("activations", "layers=[prob]").blocks[1]
+    curve = group.blocks[0]
+    assert curve.y_range == (0.0, 1.0)
+    np.testing.assert_allclose(curve.series[0].y.sum(), 1.0, rtol=1e-5)
+
+
+def test_dense_layers_have_a_histogram_of_positive_values(run_method: Any) -> None:
+    group = run_method("activations", "layers=[relu1]").blocks[1]
+    values = group.blocks[0].series[0].y
+    positive, everything = (b for b in group.blocks if isinstance(b, Histogram))
+    assert (len(positive.counts), positive.counts.sum()) == (100, (values > 0).sum())
+    assert everything.counts.sum() == 500
+
+
+def test_selection_of_channels_and_range_of_each_map(run_method: Any) -> None:
+    everything = run_method("activations", "layers=conv1").blocks[1].blocks[0]
+    chosen = ("method.activations.channels=[4,2]", "method.activations.scale=each")
+    some = run_method("activations", "layers=conv1", *chosen).blocks[1].blocks[0]
+    np.testing.assert_array_equal(some.tiles, everything.tiles[[4, 2]])
+    assert some.labels == ("channel 4", "channel 2")
+    assert (some.scale, everything.scale) == ("each", "joint")
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("images=200", r"images has 200; there are 200 images.\nThey are counted from 0 to 199"),
+        ("channels=20", r"conv1 has 20 channels; there is no channel 20"),
+        ("layers=[flatten]", r"flatten \(flatten\) only repeats the layer before it"),
+    ],
+)
+def test_what_is_not_there_is_refused(override: str, message: str, run_method: Any) -> None:
+    with pytest.raises((ConfigError, Exception), match=message):
+        run_method("activations", f"method.activations.{override}")

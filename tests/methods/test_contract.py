@@ -1,0 +1,100 @@
+"""What holds for every method in conf/method: a new one is tested by being there."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import jax
+import numpy as np
+import pytest
+
+from reportgen.compose import options
+from reportgen.core import results
+from reportgen.core.blocks import Report, Section
+from reportgen.methods.base import Result
+
+# Two layers that all methods of layers take, and a seed that is not the default one.
+OVERRIDES = ("layers=conv1", "seed=3")
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, tuple):
+        for part in value:
+            yield from _leaves(part)
+    elif is_dataclass(value):
+        for field in fields(value):
+            yield from _leaves(getattr(value, field.name))
+    else:
+        yield value
+
+
+@pytest.fixture(scope="module", params=options("method"))
+def method(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def first(method: str, run_method: Any) -> Result:
+    result: Result = run_method(method, *OVERRIDES)
+    return result
+
+
+def test_every_number_is_finite(first: Result) -> None:
+    for leaf in _leaves(first.blocks):
+        if isinstance(leaf, np.ndarray):
+            assert np.isfinite(leaf).all()
+        elif isinstance(leaf, float):
+            assert math.isfinite(leaf)
+    assert all(math.isfinite(value) for value in first.metrics.values())
+
+
+def test_there_are_blocks_and_they_survive_the_file(method: str, first: Result) -> None:
+    assert first.blocks
+    assert first.intro
+    section = Section(method=method, title="t", blocks=first.blocks)
+    card: Any = None
+    report = Report(
+        title="t",
+        model=card,
+        data=card,
+        metrics={},
+        findings=(),
+        sections=(section,),
+        provenance=card,
+        command="",
+    )
+    adapter = results._adapter(Section)
+    writer = results._Writer(report.sections[0])
+    data = adapter.dump_python(section, mode="json", context=writer)
+    reader = results._Reader(lambda name: writer.arrays)
+    back = adapter.validate_python(data, context=reader)
+    for one, other in zip(_leaves(section.blocks), _leaves(back.blocks), strict=True):
+        if isinstance(one, np.ndarray):
+            np.testing.assert_array_equal(one, other)
+        else:
+            assert one == other
+
+
+def test_the_same_seed_gives_the_same_bits_without_compiling_again(
+    method: str, first: Result, run_method: Any
+) -> None:
+    compiled: list[str] = []
+
+    def listen(event: str, duration: float, **_: Any) -> None:
+        if "backend_compile" in event:
+            compiled.append(event)
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        second = run_method(method, *OVERRIDES)
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
+    assert compiled == []
+    for one, other in zip(_leaves(first.blocks), _leaves(second.blocks), strict=True):
+        if isinstance(one, np.ndarray):
+            assert one.tobytes() == other.tobytes()
+        else:
+            assert one == other

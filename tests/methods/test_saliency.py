@@ -1,0 +1,69 @@
+"""Saliency against central differences of the NumPy network."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from reportgen.core.errors import ConfigError
+from reportgen.methods.saliency import saliency
+
+
+def test_the_map_is_the_absolute_gradient(lenet: Any, numpy_lenet: Any) -> None:
+    rng = np.random.default_rng(0)
+    # Noise, since a flat background ties in the pools, where no gradient exists to compare with.
+    x = rng.uniform(0, 1, (28, 28, 1))
+    got = np.asarray(saliency(lenet, jnp.asarray(x, jnp.float32), jnp.asarray(3)))
+    assert got.shape == (28, 28)
+    for row, column in rng.integers(0, 28, (12, 2)):
+        step = np.zeros_like(x)
+        step[row, column] = 1e-6
+        # The network is piecewise linear: within a piece the difference is the gradient itself.
+        up, down = (numpy_lenet(x + sign * step)["ip2"][3] for sign in (1, -1))
+        np.testing.assert_allclose(got[row, column], abs(up - down) / 2e-6, rtol=1e-3, atol=1e-4)
+
+
+def test_the_heatmap_shows_the_whole_range(run_method: Any, lenet: Any, digits: Any) -> None:
+    (group,) = run_method("saliency", "method.saliency.count=1").blocks
+    heatmap = group.blocks[0]
+    assert (heatmap.low, heatmap.high) == (heatmap.map.min(), heatmap.map.max())
+    np.testing.assert_array_equal(heatmap.image, digits.pixels[0])
+    x = jnp.asarray(lenet.spec.normalise(digits.pixels[0]))
+    target = jnp.argmax(lenet.apply(x[None])[0][0])
+    np.testing.assert_allclose(heatmap.map, saliency(lenet, x, target), rtol=1e-4, atol=1e-5)
+
+
+def test_the_maximum_is_over_channels() -> None:
+    class Linear:
+        def apply(self, x: Any) -> tuple[Any, dict[str, Any]]:
+            weights = jnp.array([[1.0, -3.0, 2.0], [0.0, 0.5, -0.25]])
+            return jnp.einsum("nhwc,kc->nk", x, weights), {}
+
+    got = saliency(Linear(), jnp.ones((2, 2, 3)), jnp.asarray(0))  # type: ignore[arg-type]
+    np.testing.assert_array_equal(got, np.full((2, 2), 3.0))
+
+
+def test_a_map_does_not_depend_on_its_batch(run_method: Any) -> None:
+    together = run_method("saliency", "method.saliency.count=5")
+    alone = run_method("saliency", "method.saliency.count=5", "engine.batch=1")
+    for one, other in zip(together.blocks, alone.blocks, strict=True):
+        np.testing.assert_allclose(one.blocks[0].map, other.blocks[0].map, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("target", ["predicted", "true", "7"])
+def test_targets(target: str, run_method: Any, digits: Any) -> None:
+    result = run_method("saliency", "method.saliency.count=6", f"method.saliency.target='{target}'")
+    for i, group in enumerate(result.blocks):
+        facts = dict(group.blocks[0].facts)
+        assert facts["true class"] == str(digits.labels[i])
+        expected = {"predicted": facts["predicted class"], "true": facts["true class"], "7": "7"}
+        assert facts["explained class"] == expected[target]
+        assert 0 < facts["its probability"] <= 1
+
+
+def test_an_unknown_class_is_refused(run_method: Any) -> None:
+    with pytest.raises(ConfigError, match=r"no class 'seven' among 10"):
+        run_method("saliency", "method.saliency.target=seven")
