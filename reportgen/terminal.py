@@ -54,7 +54,9 @@ class TerminalProgress:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._bars.stop()
+        # Stopping bars that never started would still print an empty line.
+        if self._bars.live.is_started:
+            self._bars.stop()
 
     def start(self, stage: str, total: int) -> None:
         """A stage of so many units begins."""

@@ -74,7 +74,8 @@ def _line(cls: type, problem: Any, where: str) -> str:
         return f"{place}: there is no such key. {did_you_mean(str(problem['loc'][-1]), fields)}"
     if problem["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"{place}: a value is missing"
-    message = problem["msg"].replace("Input should be", "expected").replace("a valid i", "an i").replace("a valid ", "a ")
+    message = problem["msg"].replace("Input should be", "expected")
+    message = message.replace("a valid i", "an i").replace("a valid ", "a ")
     return f"{place}: {message}, found {problem['input']!r}"
 
 

@@ -1,0 +1,330 @@
+"""The command line as a person uses it: what is said, the exit code, what is left behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+from reportgen.embedded import FOLDER
+
+Run = Callable[..., tuple[int, str, str]]
+FAST = ("method=weights", "layers=conv1")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=lenett"], "There is no model named 'lenett'.\nDid you mean lenet?"),
+        (["method=salincy"], "There is no method named 'salincy'.\nDid you mean saliency?"),
+        (["method=[weights,salincy]"], "named 'salincy'.\nDid you mean saliency?"),
+        (["colormap=virdis"], "There is no colormap named 'virdis'.\nDid you mean viridis"),
+        ([*FAST, "colormap.weights=jett"], "'jett'"),
+        (["experiment=quik"], "There is no experiment named 'quik'.\nDid you mean quick?"),
+        (["method=weights", "layers=conv9"], "No layer matches 'conv9'.\nDid you mean conv1"),
+        (
+            ["method=weights", "layers=kind:cnv"],
+            "No layer is of 'kind:cnv'.\nDid you mean kind:conv",
+        ),
+        (["method=weights", "layers=pool1"], "pool1 (pool) has no kernel"),
+        (["seeed=1"], "There is no key 'seeed'.\nDid you mean seed?"),
+        (["data.cout=1"], "There is no key 'cout' under data.\nDid you mean count?"),
+        (
+            ["method.weights.scal=1"],
+            "There is no key 'scal' under method.weights.\nDid you mean scale",
+        ),
+        (
+            ["method=weights", "method.saliency.count=3"],
+            "the method 'saliency' is not chosen.\nChoose it too: method=[weights,saliency]",
+        ),
+        (
+            [*FAST, "+method.saliency.count=3"],
+            "method.saliency has settings, but the method is not",
+        ),
+        ([*FAST, "+foo=1"], "foo: there is no such key."),
+        (["method=saliency", "method.saliency.count=abc"], "expected an integer, found 'abc'"),
+        (
+            ["method=saliency", "method.saliency.opacity=2"],
+            "expected less than or equal to 1, found 2",
+        ),
+        ([*FAST, "seed=-1"], "seed: expected greater than or equal to 0, found -1"),
+        ([*FAST, "engine.batch=true"], "engine.batch: expected an integer, found True"),
+        (["method=[]"], "No method is chosen."),
+        (["method.weights=3", "method=weights"], "method.weights is 3; it takes keys of its own."),
+        (["method=[weights"], "The configuration is wrong: no viable alternative"),
+        (["method=saliency", "method.saliency.target=12"], "There is no class '12' among 10."),
+        ([*FAST, "weights.path=nope.safetensors"], "There is no weights file nope.safetensors."),
+        ([*FAST, "weights=file"], "weights.path"),
+        ([*FAST, "data=folder", "data.path=nowhere"], "There is no folder nowhere."),
+        ([*FAST, "report.dir=/proc/report"], "cannot be written to /proc/report"),
+        (["rendr", "x"], "There is no command 'rendr'.\nDid you mean render?"),
+        (["render"], "One folder is expected, found 0."),
+        (["render", "nowhere"], "There is no folder nowhere."),
+        (["verify", "nowhere"], "There is no folder nowhere."),
+        (["layers", "model=lenett"], "Did you mean lenet?"),
+    ],
+)
+def test_bad_input_gets_one_clear_message_and_leaves_nothing(
+    arguments: list[str], message: str, reportgen: Run, tmp_path: Path
+) -> None:
+    code, _, err = reportgen(*arguments)
+    assert code == 2
+    said = re.sub(r"^(model and images|weights).*done in.*\n", "", err, flags=re.M)
+    assert message in said
+    assert said.startswith("error: ")
+    assert "Traceback" not in said
+    assert said.count("error:") == 1
+    assert list(tmp_path.rglob("*")) in ([], [tmp_path / "outputs"])
+
+
+def test_one_report(reportgen: Run, tmp_path: Path) -> None:
+    code, out, err = reportgen(
+        "method=[weights,saliency]", "model=digits_cnn", "colormap=jet", "layers=conv1"
+    )
+    assert code == 0
+    (folder,) = (tmp_path / "outputs").iterdir()
+    assert re.fullmatch(r"digits_cnn-\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", folder.name)
+    assert {path.name for path in folder.iterdir()} == {
+        *("report.html", "report.pdf", "results.json", "config.yaml", "log.txt", "SHA256SUMS"),
+        *("assets", "arrays"),
+    }
+    assert f"outputs/{folder.name}/report.html" in out
+    assert re.search(r"saliency +6 ", out)
+    assert "weights: 1 done in" in err
+    results = json.loads((folder / "results.json").read_text())
+    assert [section["method"] for section in results["sections"]] == ["weights", "saliency"]
+    assert results["sections"][0]["blocks"][0]["blocks"][0]["colormap"] == "jet"
+    assert results["provenance"]["seed"] == 0
+    assert len(results["model"]["weights_sha256"]) == 64
+    assert reportgen("verify", str(folder))[0] == 0
+    code, out, _ = reportgen("render", str(folder))
+    assert (code, out.strip()) == (0, f"{folder}/report.html")
+    (folder / "report.html").write_text("changed")
+    code, out, err = reportgen("verify", str(folder))
+    assert code == 2
+    assert "wrong: report.html was changed" in out
+    assert "is not what it was" in err
+
+
+def test_the_same_command_gives_the_same_bytes(reportgen: Run, tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        chosen = ("method=[predictions,weights,saliency]", "layers=conv1")
+        assert reportgen(*chosen, f"report.dir={tmp_path / name}")[0] == 0
+    sums = [(tmp_path / name / "SHA256SUMS").read_text() for name in ("one", "two")]
+    assert sums[0] == sums[1]
+
+
+def test_the_command_under_a_picture_makes_it_again(reportgen: Run, tmp_path: Path) -> None:
+    import shlex
+
+    first = tmp_path / "one"
+    assert reportgen("method=[weights,saliency]", "seed=4", f"report.dir={first}")[0] == 0
+    montage = json.loads((first / "results.json").read_text())["sections"][0]["blocks"][1]
+    assert montage["title"] == "conv2"
+    program, *arguments = shlex.split(montage["blocks"][0]["caption"]["override"])
+    assert program == "reportgen"
+    assert reportgen(*arguments, f"report.dir={tmp_path / 'two'}")[0] == 0
+    (section,) = json.loads((tmp_path / "two" / "results.json").read_text())["sections"]
+    (again,) = section["blocks"]
+    assert {**again, "blocks": None} == {**montage, "blocks": None}
+    pictures = [first / "assets", tmp_path / "two" / "assets"]
+    names = [path.name for path in pictures[1].glob("weights-conv2-*.webp")]
+    assert names
+    for name in names:
+        assert (pictures[0] / name).read_bytes() == (pictures[1] / name).read_bytes()
+
+
+def test_random_weights_put_a_banner_on_the_page(reportgen: Run, tmp_path: Path) -> None:
+    assert reportgen(*FAST, "weights=random", f"report.dir={tmp_path / 'r'}")[0] == 0
+    page = (tmp_path / "r" / "report.html").read_text()
+    assert "The weights are random, seed 0: nothing in this report was learned." in page
+
+
+def test_skipped_images_are_a_finding(reportgen: Run, tmp_path: Path) -> None:
+    from PIL import Image
+
+    data = tmp_path / "images"
+    data.mkdir()
+    Image.new("L", (28, 28)).save(data / "good.png")
+    (data / "empty.png").touch()
+    folder = tmp_path / "r"
+    code, out, _ = reportgen(
+        "method=predictions", "data=folder", f"data.path={data}", f"report.dir={folder}"
+    )
+    assert code == 0
+    assert "1 of 2 images were skipped, the first: empty.png (the file is empty)." in out
+    results = json.loads((folder / "results.json").read_text())
+    assert results["data"]["skipped"] == [["empty.png", "the file is empty"]]
+    assert results["findings"][0]["severity"] == "warn"
+
+
+def test_a_method_that_does_not_apply_is_skipped_with_its_reason(
+    reportgen: Run, tmp_path: Path
+) -> None:
+    folder = tmp_path / "r"
+    assert reportgen("method=[weights,activations]", "layers=pool1", f"report.dir={folder}")[0] == 0
+    sections = json.loads((folder / "results.json").read_text())["sections"]
+    assert "pool1 (pool) has no kernel" in sections[0]["skipped"]
+    assert sections[1]["skipped"] == ""
+    assert "pool1 (pool) has no kernel" in (folder / "report.html").read_text()
+
+
+def test_layers_lists_without_weights(reportgen: Run) -> None:
+    code, out, _ = reportgen("layers", "model=digits_cnn", "weights.path=nowhere")
+    assert code == 0
+    assert re.search(r"conv2 +conv +24 × 24 × 64 .* 18,496 +21,233,664", out)
+    assert "1,199,882" in out
+
+
+def test_help_version_and_the_composed_configuration(reportgen: Run) -> None:
+    code, out, _ = reportgen("--help")
+    assert code == 0
+    for part in ("== Examples ==", "method: activations", "reportgen -m", "Exit codes"):
+        assert part in out
+    code, out, _ = reportgen("--cfg", "job", "method=weights", "layers=conv1")
+    assert code == 0
+    assert "layers: conv1" in out
+    assert re.fullmatch(r"reportgen \d+\.\d+\.\d+\n", reportgen("--version")[1])
+
+
+def test_shell_completion_offers_options() -> None:
+    command = [sys.executable, "-m", "reportgen", "-sc", "query=bash"]
+    line = "reportgen model="
+    environment = {**os.environ, "COMP_LINE": line, "COMP_POINT": str(len(line))}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment, check=True)
+    assert {"model=lenet", "model=digits_cnn"} <= set(done.stdout.split())
+
+
+def test_doctor_names_what_is_there(reportgen: Run) -> None:
+    code, out, _ = reportgen("doctor")
+    assert code == 0
+    assert "nothing is missing" in out
+    for part in ("jax", "typst", "fonts", "compilation cache", "devices"):
+        assert part in out
+
+
+def test_a_sweep_makes_every_combination_and_an_index(reportgen: Run, tmp_path: Path) -> None:
+    code, _, _ = reportgen(
+        *("-m", "model=lenet,digits_cnn", "colormap=jet,viridis"),
+        *("method=[predictions,weights]", "layers=conv1"),
+    )
+    assert code == 0
+    (sweep,) = (tmp_path / "outputs").iterdir()
+    names = sorted(path.name for path in sweep.iterdir())
+    assert names == [
+        "0_model=lenet_colormap=jet",
+        "1_model=lenet_colormap=viridis",
+        "2_model=digits_cnn_colormap=jet",
+        "3_model=digits_cnn_colormap=viridis",
+        *("assets", "index.html", "jobs"),
+    ]
+    page = (sweep / "index.html").read_text()
+    for name in names[:4]:
+        assert f"{quote(name)}/report.html" in page
+        assert f"{quote(name)}/assets/thumbnail.png" in page
+        assert (sweep / name / "assets" / "thumbnail.png").is_file()
+    assert page.count("98 %") >= 4
+
+
+def test_a_broken_job_is_listed_and_the_others_run(reportgen: Run, tmp_path: Path) -> None:
+    code, _, _ = reportgen("-m", "model=lenett,lenet", "layers=conv1,conv9", "method=weights")
+    assert code == 2
+    (sweep,) = (tmp_path / "outputs").iterdir()
+    assert [path.name for path in sweep.iterdir() if (path / "report.html").exists()] == [
+        "2_model=lenet_layers=conv1"
+    ]
+    jobs = [json.loads((sweep / "jobs" / f"{i}.json").read_text()) for i in range(4)]
+    assert [job["exit_code"] for job in jobs] == [2, 2, 0, 2]
+    assert "Did you mean lenet?" in jobs[0]["message"]
+    assert "No layer matches 'conv9'" in jobs[3]["message"]
+    page = (sweep / "index.html").read_text()
+    assert page.count("There is no model named &#39;lenett&#39;.") >= 2
+    assert "No layer matches &#39;conv9&#39;." in page
+
+
+def test_a_bug_is_one_line_and_a_traceback_in_the_log(
+    reportgen: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from reportgen.methods.weights import Weights
+
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError("a planted bug")
+
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    monkeypatch.setattr(Weights, "run", fail)
+    code, _, err = reportgen(*FAST)
+    assert code == 1
+    assert "internal error (this is a bug): ZeroDivisionError: a planted bug." in err
+    assert "Traceback" not in err
+    (log,) = (tmp_path / "state").rglob("error-*.log")
+    assert "in fail" in log.read_text()
+    assert list((tmp_path / "outputs").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_nothing(number: int, tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "reportgen", "method=[predictions,activations,saliency]"]
+    process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    # The temporary sibling is there: the run is in the midst of its work.
+    while not list(tmp_path.glob("outputs/.*")) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(number)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 2
+    assert "interrupted: nothing was written" in err
+    assert "Traceback" not in err
+    assert list((tmp_path / "outputs").iterdir()) == []
+
+
+METHOD = """
+from typing import ClassVar
+from reportgen.core.blocks import Text
+from reportgen.core.settings import settings
+from reportgen.methods.base import Context, Method, Result
+
+@settings
+class Greeting(Method):
+    title: ClassVar[str] = "Greeting"
+    words: str
+
+    def work(self, context: Context) -> int:
+        return 1
+
+    def run(self, context: Context) -> Result:
+        return Result(blocks=(Text(text=f"{self.words}, {context.model.name}"),))
+"""
+
+
+def test_another_method_is_one_file_and_one_yaml(reportgen: Run, tmp_path: Path) -> None:
+    """A method of the user's own runs beside the shipped ones; no file of reportgen is changed."""
+    (tmp_path / "greeting.py").write_text(METHOD)
+    (tmp_path / "conf" / "method").mkdir(parents=True)
+    (tmp_path / "conf" / "method" / "greeting.yaml").write_text(
+        "# @package method.greeting\n_target_: greeting.Greeting\nwords: hello\n"
+    )
+    code, _, _ = reportgen(
+        *("--config-dir", "conf", "method=[weights,greeting]", "layers=conv1"),
+        *("method.greeting.words=good day", "report.dir=r"),
+    )
+    assert code == 0
+    assert "good day, lenet" in (tmp_path / "r" / "report.html").read_text()
+    code, _, err = reportgen("--config-dir", "conf", "method=greeting", "method.greeting.wrds=x")
+    assert code == 2
+    assert "Did you mean words?" in err
+
+
+def test_a_weights_file_is_enough(reportgen: Run, tmp_path: Path) -> None:
+    (tmp_path / "mine.safetensors").write_bytes((FOLDER / "lenet.safetensors").read_bytes())
+    assert reportgen(*FAST, "weights.path=mine.safetensors", "report.dir=r")[0] == 0
+    model = json.loads((tmp_path / "r" / "results.json").read_text())["model"]
+    assert "mine.safetensors" in model["weights"]
