@@ -7,7 +7,6 @@ procedure is chosen by ``preset``; see ``synthesis/keras_seed.py``.
 from __future__ import annotations
 
 import math
-import re
 from typing import Annotated, ClassVar, Literal
 
 import jax
@@ -15,7 +14,6 @@ import numpy as np
 from pydantic import Field
 
 from reportgen.core.blocks import Block, Finding, Group, Montage, Table, Text
-from reportgen.core.errors import ConfigError
 from reportgen.core.settings import (
     Count,
     Indices,
@@ -28,8 +26,10 @@ from reportgen.core.settings import (
 )
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.synthesis import keras_seed
+from reportgen.methods.synthesis.ascent import EPSILON
 from reportgen.methods.synthesis.pictures import check_drawable, tiles
 from reportgen.methods.synthesis.schedule import sizes, usable_sides
+from reportgen.methods.weights import select_indices
 from reportgen.models.base import LayerInfo, Model
 
 _GAP = 5  # the script's margin, between pictures only
@@ -59,30 +59,22 @@ class Filters(Method):
     batch: Count | None
 
     def rejects(self, layer: LayerInfo) -> str:
-        return "" if layer.spatial else "its output is not a stack of maps"
-
-    def chosen(self, layer: LayerInfo) -> tuple[int, ...]:
-        """The units to compute of a layer.
-
-        Raises:
-          ConfigError: if a unit was asked for that the layer does not have.
-        """
-        count = layer.shape[-1]
-        if self.units is None:
-            return tuple(range(count))
-        if missing := [unit for unit in self.units if unit >= count]:
-            raise ConfigError(
-                f"method.filters.units asks for {missing}, and layer {layer.path} has units 0 to "
-                f"{count - 1}.",
-                "Choose other units, or the layers they belong to with method.filters.layers.",
-            )
-        return tuple(dict.fromkeys(self.units))
+        name = f"{layer.path} ({layer.kind})"
+        if not layer.spatial:
+            return f"{name} has no maps"
+        if self.layers is None and layer.kind != "conv":
+            return f"{name} is no convolution (method.filters.layers={layer.path} takes it anyway)"
+        return ""
 
     def work(self, context: Context) -> int:
-        return sum(len(self.chosen(layer)) for layer in context.layers)
+        check_drawable(context.model.spec.channels)
+        return sum(len(self._units(layer)) for layer in context.layers)
+
+    def _units(self, layer: LayerInfo) -> list[int]:
+        wanted = select_indices(layer.shape[-1], self.units, "filters", layer.path)
+        return [int(unit) for unit in wanted]
 
     def run(self, context: Context) -> Result:
-        check_drawable(context.model.spec.channels)
         blocks: list[Block] = []
         findings: list[Finding] = []
         for layer in context.layers:
@@ -97,7 +89,7 @@ class Filters(Method):
         return Result(blocks=tuple(blocks), intro=intro, findings=tuple(findings))
 
     def _layer(self, context: Context, layer: LayerInfo) -> tuple[Group, list[Finding]]:
-        model, units = context.model, self.chosen(layer)
+        model, units = context.model, self._units(layer)
         subtitle = "output " + "×".join(str(side) for side in layer.shape)
         sides, left_out = usable_sides(model, layer.path, self._sides(model))
         if len(sides) < 2:
@@ -165,14 +157,13 @@ class Filters(Method):
         context: Context,
         layer: LayerInfo,
         made: keras_seed.Filters,
-        units: tuple[int, ...],
+        units: list[int],
         order: list[int],
         sides: tuple[int, ...],
         dead: int,
     ) -> Montage:
         drawn, colormap = tiles(made.pictures[order])
         alive = len(units) - dead
-        quote = "" if re.fullmatch(r"[\w.]+", layer.path) else "'"
         return Montage(
             tiles=drawn,
             low=0.0,
@@ -184,7 +175,7 @@ class Filters(Method):
             labels=tuple(f"unit {units[i]}, loss {made.loss[i]:.4g}" for i in order),
             caption=context.caption(
                 f"{layer.path} · synthesised filters",
-                f"method.filters.layers=[{quote}{layer.path}{quote}]",
+                f"method.filters.layers=[{layer.path}]",
                 detail=f"the {len(order)} of the highest loss, best first, of {alive} with a "
                 f"response; {len(units)} of {layer.shape[-1]} filters computed; pictures of "
                 f"{sides[-1]}×{sides[-1]} pixels, each standardised to mean 0.5 and deviation 0.25",
@@ -195,12 +186,12 @@ class Filters(Method):
         )
 
     def _dead(
-        self, layer: LayerInfo, dead: list[int], losses: np.ndarray, units: tuple[int, ...]
+        self, layer: LayerInfo, dead: list[int], losses: np.ndarray, units: list[int]
     ) -> Finding:
         named = ", ".join(str(unit) for unit in dead[:_NAMED])
         more = ", …" if len(dead) > _NAMED else ""
         lost = int((~np.isfinite(losses)).sum())
-        cause = f"loss ≤ {keras_seed.EPSILON:g}" + (f"; {lost} not finite" if lost else "")
+        cause = f"loss ≤ {EPSILON:g}" + (f"; {lost} not finite" if lost else "")
         return Finding(
             severity="warn",
             check="filters",
@@ -217,7 +208,7 @@ class Filters(Method):
 
 def _table(
     made: keras_seed.Filters,
-    units: tuple[int, ...],
+    units: list[int],
     order: list[int],
     dead: list[int],
     shown: int,

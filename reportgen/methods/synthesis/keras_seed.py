@@ -12,7 +12,7 @@ Deviations from the script:
   * Resizing does not clip: the bytes of the script do (overshoot at sharp edges, a few percent).
   * Pictures are RGB whatever the network's channel order; the script draws a BGR network's
     pictures with red and blue exchanged.
-  * A first size at which the layer has no map is left out (see ``filters.py``).
+  * A first size at which the layer has no map is left out (``schedule.usable_sides``).
 """
 
 from __future__ import annotations
@@ -26,13 +26,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.methods.synthesis.ascent import EPSILON, noise, unit_step
 from reportgen.methods.synthesis.batches import batches
 from reportgen.methods.synthesis.narrow import can_cut, cut
 from reportgen.methods.synthesis.objectives import mean_activation
 from reportgen.methods.synthesis.transforms import resize, standardise, unstandardise
 from reportgen.models.base import Model
-
-EPSILON = 1e-7  # Keras's backend epsilon: a loss up to here is no response
 
 
 class State(NamedTuple):
@@ -41,7 +40,7 @@ class State(NamedTuple):
     Attributes:
       pixels: (N, s, s, C) in the unit of 0..255 pixels, not bounded.
       loss: (N,) before the last step; of a filter without response, where it was found so.
-      alive: (N,) whether every loss so far was above ``EPSILON``.
+      alive: (N,) whether every loss so far was above ``EPSILON``; else the filter is dead.
     """
 
     pixels: jax.Array
@@ -68,19 +67,14 @@ def begin(
     key: jax.Array,
     units: jax.Array,
     start: float,
-    noise: float,
+    amount: float,
     *,
     side: int,
     channels: int,
 ) -> State:
-    """(uniform(0, 1) - 0.5) * noise + start, from each unit's own key."""
-
-    def draw(unit: jax.Array) -> jax.Array:
-        return jax.random.uniform(jax.random.fold_in(key, unit), (side, side, channels))
-
-    count = units.shape[0]
-    pixels = (jax.vmap(draw)(units) - 0.5) * noise + start
-    return State(pixels, jnp.zeros(count), jnp.ones(count, bool))
+    """Grey with a little noise."""
+    pixels = noise(key, units, start, amount, (side, side, channels))
+    return State(pixels, jnp.zeros(len(units)), jnp.ones(len(units), bool))
 
 
 @partial(jax.jit, static_argnames=("path", "subtract_mean", "rectify"), donate_argnames=("state",))
@@ -106,9 +100,8 @@ def climb(
         return loss.sum(), loss
 
     gradient, loss = jax.grad(losses, has_aux=True)(state.pixels)
-    scale = jnp.sqrt((gradient**2).mean(axis=(1, 2, 3), keepdims=True)) + EPSILON
     return State(
-        state.pixels + gradient / scale * step_size,
+        state.pixels + unit_step(gradient) * step_size,
         jnp.where(state.alive, loss, state.loss),
         state.alive & (loss > EPSILON),  # NaN is not above anything
     )
@@ -139,7 +132,8 @@ class Job:
 
     Attributes:
       sides: from ``schedule.sizes``; all but the last are climbed.
-      start: grey level of the first picture, 0..255; ``noise``: its peak-to-peak noise.
+      start: grey level of the first picture, 0..255.
+      noise: peak-to-peak noise of the first picture.
       subtract_mean: whether the network sees pixels less its mean (the script does not).
       rectify: whether negative activations count as none.
     """
@@ -181,15 +175,15 @@ def synthesise(
         chosen = jnp.asarray(part)
         state = first(chosen, job.start, job.noise)
         if narrow:
-            state = _ascend(cut(model, path, chosen[0]), path, state, jnp.zeros_like(chosen), job)
+            state = ascend(cut(model, path, chosen[0]), path, state, jnp.zeros_like(chosen), job)
         else:
-            state = _ascend(model, path, state, chosen, job)
+            state = ascend(model, path, state, chosen, job)
         done.append([np.asarray(array)[:wanted] for array in state])
         advance(wanted)
     return Filters(*(np.concatenate(arrays) for arrays in zip(*done, strict=True)))
 
 
-def _ascend(model: Model, path: str, state: State, channels: jax.Array, job: Job) -> State:
+def ascend(model: Model, path: str, state: State, channels: jax.Array, job: Job) -> State:
     """Through all sizes; the pixels that come back are finished pictures, black for the dead."""
     for side in job.sides[1:]:
         for _ in range(job.steps):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-_EPSILON = 1e-7  # Keras's backend epsilon
+from reportgen.methods.synthesis.ascent import EPSILON
 
 
 def resize(pictures: jax.Array, size: int | tuple[int, int]) -> jax.Array:
@@ -28,7 +28,7 @@ def standardise(pictures: jax.Array) -> jax.Array:
     axes = (1, 2, 3)
     centred = pictures - pictures.mean(axis=axes, keepdims=True)
     deviation = centred.std(axis=axes, keepdims=True)
-    return jnp.clip(centred / (deviation + _EPSILON) * 0.25 + 0.5, 0.0, 1.0)
+    return jnp.clip(centred / (deviation + EPSILON) * 0.25 + 0.5, 0.0, 1.0)
 
 
 def unstandardise(pictures: jax.Array, former: jax.Array) -> jax.Array:
@@ -38,12 +38,6 @@ def unstandardise(pictures: jax.Array, former: jax.Array) -> jax.Array:
     return (pictures - 0.5) * 4 * former.std(axis=axes, keepdims=True) + mean
 
 
-def jitter(pictures: jax.Array, keys: jax.Array, pixels: int) -> jax.Array:
-    """Each picture rolled around by up to ``pixels`` in both directions.
-
-    Args:
-      keys: (N,) one random key a picture.
-      pixels: the largest shift; 0 changes nothing.
-    """
-    shifts = jax.vmap(lambda key: jax.random.randint(key, (2,), -pixels, pixels + 1))(keys)
+def roll(pictures: jax.Array, shifts: jax.Array) -> jax.Array:
+    """Each picture moved down and right by its shift (N, 2), what leaves re-entering opposite."""
     return jax.vmap(lambda picture, shift: jnp.roll(picture, shift, axis=(0, 1)))(pictures, shifts)
