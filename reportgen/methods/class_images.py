@@ -25,6 +25,7 @@ from reportgen.core.settings import (
 )
 from reportgen.methods.base import Context, Method, Result
 from reportgen.methods.synthesis import class_score
+from reportgen.methods.synthesis.batches import at_once
 from reportgen.methods.synthesis.pictures import check_drawable, tiles
 from reportgen.methods.synthesis.schedule import sizes
 from reportgen.methods.targets import class_index, softmax
@@ -84,7 +85,7 @@ class ClassImages(Method):
             start=self.start,
             amount=self.noise,
             jitter=self.jitter,
-            batch=self.batch or context.batch,
+            batch=at_once(self.batch, context.batch),
             advance=context.advance,
         )
         predicted = made.logits.argmax(axis=-1)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 from typing import Annotated, ClassVar, Literal
 
-import jax
 import numpy as np
 from pydantic import Field
 
@@ -27,6 +26,7 @@ from reportgen.core.settings import (
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.synthesis import keras_seed
 from reportgen.methods.synthesis.ascent import EPSILON
+from reportgen.methods.synthesis.batches import at_once
 from reportgen.methods.synthesis.pictures import check_drawable, tiles
 from reportgen.methods.synthesis.schedule import sizes, usable_sides
 from reportgen.methods.weights import select_indices
@@ -113,7 +113,7 @@ class Filters(Method):
                 rectify=self.rectify,
             ),
             key=fold_in_name(context.key, layer.path),
-            batch=self._batch(context),
+            batch=at_once(self.batch, context.batch),
             advance=context.advance,
         )
         # By loss, the highest first; a stable sort keeps equal ones in the layer's order.
@@ -144,13 +144,6 @@ class Filters(Method):
         spec = model.spec
         size = self.size or min(_LARGEST, 4 * max(spec.height, spec.width))
         return sizes(size, self.scales, self.factor)
-
-    def _batch(self, context: Context) -> int:
-        if self.batch is not None:
-            return self.batch
-        # Measured on two cores: one at a time is as fast as any, since the layer can then be cut
-        # down to the filter and XLA spreads one picture over the cores.
-        return 1 if jax.default_backend() == "cpu" else context.batch
 
     def _montage(
         self,
