@@ -194,8 +194,8 @@ class Filters(Method):
             value=float(len(dead)),
             advice="A filter that none of your images activates either is dead indeed: train "
             "again with a lower learning rate, or prune it. Another only answers to other "
-            f"pictures than grey {self.start:g}: try method.filters.start=0.0 (black) or "
-            "method.filters.noise=200.0.",
+            f"pictures than grey {self.start:g}: try another method.filters.start (0.0 is black) "
+            "or method.filters.noise=200.0.",
         )
 
 
