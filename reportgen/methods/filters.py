@@ -84,7 +84,8 @@ class Filters(Method):
         intro = (
             "For each filter a picture that makes it respond strongly, found by gradient ascent "
             "from grey noise, the filters with the highest mean activation first. Contrast is "
-            "standardised picture by picture; compare shapes, not brightness."
+            "standardised picture by picture; compare shapes, not brightness. A filter that "
+            "answers to plain brightness gives an even picture with a border."
         )
         return Result(blocks=tuple(blocks), intro=intro, findings=tuple(findings))
 
@@ -188,14 +189,13 @@ class Filters(Method):
         return Finding(
             severity="warn",
             check="filters",
-            message=f"{len(dead)} of {len(units)} filters of {layer.path} are dead at this start "
-            f"({cause}): {named}{more}.",
+            message=f"{len(dead)} of {len(units)} filters of {layer.path} are dead: nothing made "
+            f"them respond ({cause}): {named}{more}.",
             where=layer.path,
             value=float(len(dead)),
-            advice="A filter that none of your images activates either is dead indeed: train "
-            "again with a lower learning rate, or prune it. Another only answers to other "
-            f"pictures than grey {self.start:g}: try another method.filters.start (0.0 is black) "
-            "or method.filters.noise=200.0.",
+            advice="Prune what none of your images activates either, or train again with a lower "
+            f"learning rate. What only answers to other pictures than grey {self.start:g} may "
+            "respond from another method.filters.start (0.0 is black) or method.filters.noise.",
         )
 
 

@@ -331,3 +331,20 @@ def test_a_layer_too_deep_for_the_pictures_is_said(
     result = run_method("filters", "layers=[conv2]", "method.filters.size=6", model=_small(golden))
     assert "gives no map" in result.blocks[0].blocks[0].text
     assert not result.findings
+
+
+def test_a_filter_without_rectifier_that_begins_below_zero_is_climbed(lenet: Any) -> None:
+    """LeNet's convolutions are linear: conv1's filter 1 answers to grey with less than zero."""
+    x = lenet.spec.normalise(jnp.full((1, 28, 28, 1), 128.0), subtract_mean=False)
+    assert lenet.activation("conv1", x)[0, :, :, 1].max() < 0
+    made = keras_seed.synthesise(
+        lenet,
+        "conv1",
+        [1],
+        _job(sides=(28, 32), steps=40, step_size=6.0),
+        key=jax.random.key(0),
+        batch=1,
+        advance=lambda done: None,
+    )
+    assert made.alive.all()
+    assert made.loss[0] > 0.01

@@ -13,6 +13,9 @@ Deviations from the script:
   * Pictures are RGB whatever the network's channel order; the script draws a BGR network's
     pictures with red and blue exchanged.
   * A first size at which the layer has no map is left out (``schedule.usable_sides``).
+  * A filter is given up when its loss is no more than 1e-7 and nothing leads up from there, where
+    the script gives up at the loss alone. For layers that contain their rectifier, as the
+    script's do, that is the same; a layer without one may begin below zero and still be climbed.
 """
 
 from __future__ import annotations
@@ -40,7 +43,7 @@ class State(NamedTuple):
     Attributes:
       pixels: (N, s, s, C) in the unit of 0..255 pixels, not bounded.
       loss: (N,) before the last step; of a filter without response, where it was found so.
-      alive: (N,) whether every loss so far was above ``EPSILON``; else the filter is dead.
+      alive: (N,) False once there was neither a response nor a gradient to one: a dead filter.
     """
 
     pixels: jax.Array
@@ -96,14 +99,19 @@ def climb(
 
     def losses(pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
         x = model.spec.normalise(pixels, subtract_mean=subtract_mean)
-        loss = mean_activation(model.activation(path, x), units, rectify=rectify)
-        return loss.sum(), loss
+        activation = model.activation(path, x)
+        loss = plain = mean_activation(activation, units, rectify=False)
+        if rectify:
+            loss = mean_activation(activation, units, rectify=True)
+        # Without any response the rectified mean has no gradient; the plain one leads to one.
+        return jnp.where(loss > EPSILON, loss, plain).sum(), loss
 
     gradient, loss = jax.grad(losses, has_aux=True)(state.pixels)
+    way_up = (gradient != 0).any(axis=(1, 2, 3))
     return State(
         state.pixels + unit_step(gradient) * step_size,
         jnp.where(state.alive, loss, state.loss),
-        state.alive & (loss > EPSILON),  # NaN is not above anything
+        state.alive & ((loss > EPSILON) | way_up) & ~jnp.isnan(loss),
     )
 
 
@@ -116,9 +124,10 @@ def enlarge(state: State, *, side: int) -> State:
 
 @jax.jit
 def finish(state: State) -> State:
-    """Pictures in [0, 1]; black for a filter without response."""
-    alive = state.alive[:, None, None, None]
-    return state._replace(pixels=jnp.where(alive, standardise(state.pixels), 0.0))
+    """Pictures in [0, 1]; black for a filter that has no response after all."""
+    alive = state.alive & (state.loss > EPSILON)
+    pixels = jnp.where(alive[:, None, None, None], standardise(state.pixels), 0.0)
+    return state._replace(pixels=pixels, alive=alive)
 
 
 @partial(jax.jit, static_argnames="path")
@@ -135,7 +144,7 @@ class Job:
       start: grey level of the first picture, 0..255.
       noise: peak-to-peak noise of the first picture.
       subtract_mean: whether the network sees pixels less its mean (the script does not).
-      rectify: whether negative activations count as none.
+      rectify: whether negative activations count as none, once there is a positive one.
     """
 
     sides: tuple[int, ...]
