@@ -143,7 +143,7 @@ class Filters(Method):
 
     def _sides(self, model: Model) -> tuple[int, ...]:
         spec = model.spec
-        size = self.size or min(_LARGEST, 4 * max(spec.height, spec.width))
+        size = self.size or min(_LARGEST, 3 * max(spec.height, spec.width))
         return sizes(size, self.scales, self.factor)
 
     def _montage(

@@ -317,7 +317,7 @@ def test_units_keep_and_the_configuration_s_layers(run_method: Callable[..., Any
     assert {row[0] for row in _blocks(result, Table)[0].rows} == {0, 3, 7}
     result = run_method("filters", "method.filters.layers=pool1", "method.filters.keep=5", *fast)
     (montage,) = _blocks(result, Montage)
-    assert montage.tiles.shape == (4, 112, 112)
+    assert montage.tiles.shape == (4, 84, 84)
     assert montage.colormap == "gray"
     with pytest.raises(ConfigError, match="conv1 has 20 filters; there is no filter 20"):
         run_method("filters", "method.filters.units=[20]", "layers=all")
