@@ -292,7 +292,7 @@ def _model_card(model: Model, weights: Weights) -> ModelCard:
         parameters=model.parameter_count,
         flops=model.flops,
         input=f"{spec.height} × {spec.width} × {spec.channels}{order}",
-        preprocessing=f"(pixels × {spec.scale:.6g} − [{mean}]) / [{std}], {spec.resize} to size",
+        preprocessing=f"{spec.resizing}; (pixels × {spec.scale:.6g} − [{mean}]) / [{std}]",
         weights=weights.source,
         weights_sha256=weights.sha256,
         weights_random=weights.random,

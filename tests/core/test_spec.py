@@ -24,9 +24,31 @@ def test_normalise_is_scale_then_mean_then_std_in_the_networks_order() -> None:
     [
         ({"mean": [1, 2]}, "mean has 2 values"),
         ({"std": [0.0]}, "std must be above 0"),
+        ({"crop_fraction": 1.5}, "crop_fraction is 1.5, not above 0 and at most 1"),
+        ({"crop_fraction": 0.0}, "crop_fraction: expected greater than 0, found 0"),
+        ({"interpolation": "cubic"}, "expected 'nearest', 'box', .*, found 'cubic'"),
         ({"order": "grb"}, "expected 'rgb' or 'bgr', found 'grb'"),
     ],
 )
 def test_a_spec_that_cannot_be_is_refused(change: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         parse(InputSpec, {**SPEC, **change}, "model.input")
+
+
+@pytest.mark.parametrize(
+    ("side", "fraction", "covered"),
+    [(224, 0.875, 256), (224, 0.9, 248), (224, 1.0, 224), (224, 224 / 232, 232), (299, 0.95, 314)],
+)
+def test_what_is_resized_to_before_the_crop(side: int, fraction: float, covered: int) -> None:
+    """torchvision's 256 and 232; timm's floor(224 / 0.9) and floor(299 / 0.95)."""
+    spec = InputSpec(height=side, width=side, channels=3, resize="crop", crop_fraction=fraction)
+    assert spec.before_crop == (covered, covered)
+    assert spec.resizing == (
+        f"shorter side to {covered} (bilinear), then the centre {side} × {side}"
+    )
+
+
+def test_a_stretched_image_is_not_cropped() -> None:
+    spec = InputSpec(height=20, width=30, channels=3, crop_fraction=0.5, interpolation="bicubic")
+    assert spec.before_crop == (20, 30)
+    assert spec.resizing == "stretched to 20 × 30 (bicubic)"
