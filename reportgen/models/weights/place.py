@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import jax
@@ -10,41 +11,233 @@ import jax.numpy as jnp
 import numpy as np
 
 from reportgen.core.errors import WeightsError, nearest
-from reportgen.models.base import Parameters
+from reportgen.models.weights import names
+from reportgen.models.weights.checkpoint import Checkpoint
+from reportgen.models.weights.layouts import arrange, arranged_shape, channels_first
+
+_SHOWN = 12
+
+
+@dataclass(frozen=True)
+class Naming:
+    """What a network says of other frameworks' files; all empty for a user's own network.
+
+    Attributes:
+      published: scheme to {module, or parameter outside of one: the source's name}. A name that
+        ends in ``_`` is joined to the variable's without a dot.
+      flattened: dense layer to the (height, width, channels) of the map it gets flattened.
+      ignored: globs of published names that the network does not have.
+    """
+
+    published: Mapping[str, Mapping[str, str]]
+    flattened: Mapping[str, tuple[int, int, int]]
+    ignored: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Fit:
+    """Parameters by dotted name, the scheme of names that was found, and what did not fit."""
+
+    parameters: dict[str, jax.Array]
+    scheme: str
+    problems: tuple[str, ...]
+
+
+@dataclass
+class _Problems:
+    """What does not fit, by sort; the names are the network's unless said otherwise."""
+
+    shapes: dict[str, str]
+    values: dict[str, str]
+    missing: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()
+
+    def __bool__(self) -> bool:
+        return bool(self.shapes or self.values or self.missing or self.unused)
+
+    def count(self) -> int:
+        return len(self.shapes) + len(self.values) + len(self.missing) + len(self.unused)
+
+
+def fit(
+    checkpoint: Checkpoint,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    path: Path,
+    naming: Naming,
+    *,
+    strict: bool,
+) -> Fit:
+    """The parameters of a network from a file's tensors, in the network's own layouts and types.
+
+    One tensor is converted at a time, so that a file of any size costs little more than the
+    parameters themselves.
+
+    Args:
+      shapes: what the network has, by dotted name.
+      path: of the file, for messages.
+      strict: every parameter must find its tensor, and every tensor its parameter.
+
+    Raises:
+      WeightsError: listing mis-shaped, non-finite, missing and left-over tensors by name; without
+        ``strict`` only if nothing fits.
+    """
+    found = names.match(
+        tuple(shapes),
+        checkpoint.tensors,
+        naming.published,
+        naming.ignored,
+        numbered=checkpoint.numbered,
+    )
+    if 3 * len(found.sources) < len(shapes) and (strict or not found.sources):
+        raise _another(path, checkpoint, shapes, found)
+    problems = _Problems({}, {}, tuple(found.sought), found.unused)
+    parameters = {}
+    for name, source in found.sources.items():
+        tensor, wanted = checkpoint.tensors[source], shapes[name]
+        first = channels_first(name, source)
+        label = name if source == name else f"{name} ({source})"
+        shape = arranged_shape(tensor.shape, wanted.shape, first=first)
+        if shape != wanted.shape:
+            problems.shapes[name] = f"{label} is {shape}, the network has {wanted.shape}"
+            continue
+        if not _numeric(tensor.dtype, wanted.dtype):
+            problems.values[name] = f"type: {label} is {tensor.dtype}, not {wanted.dtype}"
+            continue
+        flat = naming.flattened.get(name.rpartition(".")[0])
+        values = arrange(tensor.read(), wanted.shape, first=first, flattened=flat)
+        values = values.astype(wanted.dtype, copy=False)
+        if bad := _not_finite(values):
+            problems.values[name] = (
+                f"not finite: {label} has {bad:,} NaN or infinite of {values.size:,}"
+            )
+            continue
+        # Always a copy: what was read may be a view of a file that changes later.
+        parameters[name] = jnp.array(values)
+    if problems and (strict or not parameters):
+        raise _refused(path, checkpoint, shapes, found, problems)
+    lines = tuple(_lines(problems, checkpoint, shapes, found, problems.count()))
+    return Fit(parameters, found.scheme, lines)
 
 
 def place(
-    tensors: Mapping[str, np.ndarray], shapes: Mapping[str, jax.ShapeDtypeStruct], path: Path
-) -> Parameters:
-    """The parameters of a network from a file's tensors, in the network's own types.
+    checkpoint: Checkpoint, shapes: Mapping[str, jax.ShapeDtypeStruct], path: Path
+) -> dict[str, jax.Array]:
+    """A network's parameters from a file with its own names; all of them, or an error."""
+    return fit(checkpoint, shapes, path, Naming({}, {}, ()), strict=True).parameters
 
-    Args:
-      tensors: by dotted name.
-      shapes: what the network has, by dotted name.
-      path: of the file, for messages.
 
-    Raises:
-      WeightsError: listing missing, left-over, mis-shaped and non-finite tensors by name.
-    """
-    problems = []
-    for name, wanted in shapes.items():
-        tensor = tensors.get(name)
-        if tensor is None:
-            close = nearest(name, tensors, 1)
-            problems.append(f"missing: {name} {wanted.shape}" + "".join(f" ({c}?)" for c in close))
-        elif tensor.shape != wanted.shape:
-            problems.append(f"shape: {name} is {tensor.shape}, the network has {wanted.shape}")
-        elif not np.isfinite(tensor).all():
-            bad = int(np.size(tensor) - np.isfinite(tensor).sum())
-            problems.append(f"not finite: {name} has {bad:,} NaN or infinite of {tensor.size:,}")
-    problems += [f"left over: {name} {tensors[name].shape}" for name in tensors.keys() - shapes]
-    if problems:
-        listed = sorted(problems)
-        shown = "\n".join(f"  {line}" for line in listed[:12])
-        more = f"\n  … and {len(listed) - 12} more" if len(listed) > 12 else ""
-        raise WeightsError(
-            f"{path} does not fit the network ({len(tensors)} tensors in the file, "
-            f"{len(shapes)} in the network):\n{shown}{more}",
-            "Check that model= names the network that was trained, and that training ended well.",
+def _numeric(dtype: str, wanted: np.dtype) -> bool:
+    """Whole numbers are no weights of a layer of real numbers: quantised files hold them."""
+    real = dtype.lower().startswith(("f", "bf"))
+    return real or not jnp.issubdtype(wanted, jnp.floating)
+
+
+def _not_finite(values: np.ndarray) -> int:
+    """Number of NaN and infinite values."""
+    if not values.size or not jnp.issubdtype(values.dtype, jnp.inexact):
+        return 0
+    # The extremes of an array tell, and need no second array of its size.
+    with np.errstate(invalid="ignore"):
+        if np.isfinite(values.min()) and np.isfinite(values.max()):
+            return 0
+    return int(values.size - np.isfinite(values).sum())
+
+
+def _lines(
+    problems: _Problems,
+    checkpoint: Checkpoint,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    found: names.Match,
+    limit: int,
+) -> list[str]:
+    """One line a problem, the most telling sort first."""
+    lines = [f"shape: {text}" for text in problems.shapes.values()]
+    lines += problems.values.values()
+    for name in problems.missing[: max(0, limit - len(lines))]:
+        sought = found.sought[name]
+        line = f"missing: {name} {shapes[name].shape}"
+        line += f", {sought} in the file" if sought and sought != name else ""
+        close = nearest(sought or name, problems.unused, 1)
+        lines.append(line + "".join(f" ({c}?)" for c in close))
+    unused = problems.unused[: max(0, limit - len(lines))]
+    lines += [f"left over: {name} {checkpoint.tensors[name].shape}" for name in unused]
+    return lines[:limit]
+
+
+def _refused(
+    path: Path,
+    checkpoint: Checkpoint,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    found: names.Match,
+    problems: _Problems,
+) -> WeightsError:
+    lines = _lines(problems, checkpoint, shapes, found, _SHOWN)
+    more = problems.count() - len(lines)
+    shown = "\n".join(f"  {line}" for line in lines)
+    shown += f"\n  … and {more} more" if more else ""
+    return WeightsError(
+        f"{path} does not fit the network ({len(checkpoint.tensors)} tensors in the file, "
+        f"{len(shapes)} in the network):\n{shown}",
+        _hint(problems, checkpoint, shapes, found),
+    )
+
+
+def _another(
+    path: Path,
+    checkpoint: Checkpoint,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    found: names.Match,
+) -> WeightsError:
+    def some(all_names: tuple[str, ...]) -> str:
+        return ", ".join(all_names[:3]) + (", …" if len(all_names) > 3 else "")
+
+    return WeightsError(
+        f"{path} holds the weights of another network: of {len(shapes)} names that the network "
+        f"has, {len(found.sources)} are among the file's {len(checkpoint.tensors)}. The file has "
+        f"{some(found.unused) or 'no tensors'}; the network has {some(tuple(found.sought))}.",
+        checkpoint.advice or "Check that model= names the network that was trained.",
+    )
+
+
+def _hint(
+    problems: _Problems,
+    checkpoint: Checkpoint,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    found: names.Match,
+) -> str:
+    if problems.values and not (problems.shapes or problems.missing or problems.unused):
+        return "Training did not end well: take an earlier checkpoint."
+    if problems.shapes and not (problems.missing or problems.unused):
+        classes = _classes(problems, checkpoint, shapes, found)
+        if classes:
+            return f"The file's last layer has {classes} outputs: +model.kwargs.classes={classes}."
+    modules = {name.rpartition(".")[0] for name in problems.missing}
+    whole = all(name not in found.sources for name in shapes if name.rpartition(".")[0] in modules)
+    if modules and whole and len(modules) <= 3 and not (problems.shapes or problems.unused):
+        return (
+            f"The file was saved without {', '.join(sorted(modules))} (Keras calls that notop). "
+            "weights.strict=false loads the rest."
         )
-    return {name: jnp.asarray(tensors[name], wanted.dtype) for name, wanted in shapes.items()}
+    return checkpoint.advice or (
+        "Check that model= names the network that was trained, and that training ended well."
+    )
+
+
+def _classes(
+    problems: _Problems,
+    checkpoint: Checkpoint,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    found: names.Match,
+) -> int:
+    """Outputs of the file's head, if all that differs is the output axis of a single layer."""
+    if len({name.rpartition(".")[0] for name in problems.shapes}) != 1:
+        return 0
+    widths = set()
+    for name in problems.shapes:
+        source, wanted = found.sources[name], shapes[name].shape
+        tensor = checkpoint.tensors[source]
+        shape = arranged_shape(tensor.shape, wanted, first=channels_first(name, source))
+        if shape[:-1] != wanted[:-1]:
+            return 0
+        widths.add(shape[-1])
+    return widths.pop() if len(widths) == 1 else 0
