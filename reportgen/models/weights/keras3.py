@@ -69,8 +69,8 @@ def _checkpoint(path: Path, kind: str, source: Source, names: Mapping[str, str])
             tensors[variable.name] = tensor(path, source, variable.dataset)
             unnamed = unnamed or not variable.named
     advice = (
-        "The file keeps no names of layers, as those of Keras before 3.6: load it in Keras and "
-        "save it again, as .keras."
+        "The file keeps no names of layers, as older versions of Keras wrote it: load it in Keras "
+        "and save it again, as .keras."
     )
     return Checkpoint(f"Keras {kind}", tensors, numbered=True, advice=advice if unnamed else "")
 

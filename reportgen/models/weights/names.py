@@ -51,10 +51,12 @@ class Scheme:
     Attributes:
       name: ``own`` for the network's own names.
       prefixes: module (or, for a parameter outside of one, the parameter) to its published name.
+      exact: its variables have the network's own names too (``kernel``, not ``weight``).
     """
 
     name: str
     prefixes: Mapping[str, str]
+    exact: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +108,10 @@ def wrapped(tops: Iterable[str]) -> tuple[str, ...]:
 
 
 def _unwrapped(view: View) -> dict[str, str] | None:
+    # An nnx state saved as it is has ``.value`` after every name.
+    for suffix in (".value", ".raw_value"):
+        if all(name.endswith(suffix) for name in view):
+            return {name.removesuffix(suffix): source for name, source in view.items()} or None
     tops = {name.partition(".")[0] for name in view}
     keep = tops if len(tops) == 1 else wrapped(tops)
     shorter: dict[str, str] = {}
@@ -113,17 +119,9 @@ def _unwrapped(view: View) -> dict[str, str] | None:
         top, _, rest = name.partition(".")
         if top in keep:
             if not rest or rest in shorter:
-                return _without_value(view)
+                return None
             shorter[rest] = source
-    return shorter or _without_value(view)
-
-
-def _without_value(view: View) -> dict[str, str] | None:
-    """An nnx state saved as it is has ``.value`` after every name."""
-    for suffix in (".value", ".raw_value"):
-        if view and all(name.endswith(suffix) for name in view):
-            return {name.removesuffix(suffix): source for name, source in view.items()}
-    return None
+    return shorter or None
 
 
 def match(
@@ -144,35 +142,21 @@ def match(
       numbered: the last parts of the file's names are places in their layers' lists.
     """
     modules = dict.fromkeys(name.rpartition(".")[0] for name in parameters)
-    tried = [Scheme("own", {module: module for module in modules})]
-    tried += [Scheme(name, prefixes) for name, prefixes in schemes.items()]
-    best: Match | None = None
+    # A network that has publishers names those that compute the same; a file of another one may
+    # have its names of layers all the same (residual networks have), and must not pass as its own.
+    own = Scheme("own", {module: module for module in modules}, exact=bool(schemes))
     all_views = list(views(names))
-    for scheme in tried:
-        for view in all_views:
-            found = _read(parameters, view, scheme, ignored, numbered=numbered)
-            best = found if best is None or _better(found, best) else best
+    tried = [(own, view) for view in all_views]
+    for name, prefixes in schemes.items():
+        tried += [(Scheme(name, prefixes), view) for view in all_views]
     # Keras names a layer with or without the models around it: last names will do if they differ.
     last = _single(modules)
-    tail = {".".join(key): source for key, source in _single_tails(all_views[0]).items()}
     if len(last) == len(modules):
-        found = _read(parameters, tail, Scheme("own", last), ignored, numbered=numbered)
-        best = found if best is None or _better(found, best) else best
-    assert best is not None
-    return best
-
-
-def _better(one: Match, other: Match) -> bool:
-    """More names found; of as many, a publisher's if the variables are called as publishers do."""
-    return _worth(one) > _worth(other)
-
-
-def _worth(found: Match) -> tuple[int, bool]:
-    foreign = any(
-        source.rpartition(".")[2] != name.rpartition(".")[2]
-        for name, source in found.sources.items()
-    )
-    return len(found.sources), foreign and found.scheme != "own"
+        tails = {".".join(tail): source for tail, source in _single_tails(all_views[0]).items()}
+        tried.append((Scheme("own", last, exact=bool(schemes)), tails))
+    found = (_read(parameters, view, scheme, ignored, numbered) for scheme, view in tried)
+    # Of as many names found the first: max keeps it.
+    return max(found, key=lambda match: len(match.sources))
 
 
 def _single(modules: Iterable[str]) -> dict[str, str]:
@@ -193,7 +177,6 @@ def _read(
     view: View,
     scheme: Scheme,
     ignored: Sequence[str],
-    *,
     numbered: bool,
 ) -> Match:
     sought = _sought(parameters, scheme, _counts(view) if numbered else None)
@@ -241,11 +224,12 @@ def _sought(
             sought[parameter] = [scheme.prefixes[parameter]]
             continue
         prefix = scheme.prefixes.get(module)
-        if prefix is None:
+        if prefix is None or (counts is not None and scheme.exact):
             sought[parameter] = []
         elif counts is None:
             join = "" if not prefix or prefix.endswith("_") else "."
-            sought[parameter] = [f"{prefix}{join}{name}" for name in leaves(leaf)]
+            called = (leaf,) if scheme.exact else leaves(leaf)
+            sought[parameter] = [f"{prefix}{join}{name}" for name in called]
         else:
             # By number only where the layer has as many: else each might be another's.
             same = counts[prefix or "vars"] == len(of_module[module])

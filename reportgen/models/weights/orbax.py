@@ -5,6 +5,7 @@ Of a training state only what may be weights is read; of a CheckpointManager's f
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -17,12 +18,11 @@ from reportgen.models.weights.checkpoint import Checkpoint, Tensor, flatten, rea
 from reportgen.models.weights.names import wrapped
 
 KIND = "Orbax"
-_MARKS = ("_METADATA", "manifest.ocdbt", "_CHECKPOINT_METADATA", "checkpoint")
 
 
 def is_checkpoint(path: Path) -> bool:
     """True for a folder that Orbax wrote, or a CheckpointManager's with such folders by step."""
-    return any((path / mark).exists() for mark in _MARKS) or bool(_steps(path))
+    return _holds_arrays(path) or (path / "_CHECKPOINT_METADATA").exists() or bool(_steps(path))
 
 
 def read(path: Path) -> Checkpoint:
@@ -32,20 +32,16 @@ def read(path: Path) -> Checkpoint:
       WeightsError: if the folder is damaged, or holds several items with weights.
     """
     steps = _steps(path)
-    kind = f"{KIND}, step {steps[-1].name}" if steps else KIND
+    kind = f"{KIND}, step {_number(steps[-1])}" if steps else KIND
     folder = _item(steps[-1] if steps else path)
     with reading(folder, KIND):
         tree, aside = _outline(folder)
-        names = {
-            name: leaf
-            for name, leaf in flatten(tree)
-            if isinstance(getattr(leaf, "shape", None), tuple)
-        }
         # Read at the first question for a value, and then all at once, which is how Orbax reads.
         values = cache(partial(_values, folder, tuple(tree)))
         tensors = {
             name: Tensor(tuple(leaf.shape), str(leaf.dtype), partial(_one, values, name))
-            for name, leaf in names.items()
+            for name, leaf in flatten(tree)
+            if isinstance(getattr(leaf, "shape", None), tuple)
         }
     return Checkpoint(kind + (f", without {', '.join(aside)}" if aside else ""), tensors)
 
@@ -55,33 +51,38 @@ def _one(values: Any, name: str) -> np.ndarray:
 
 
 def _steps(path: Path) -> list[Path]:
-    """Folders of steps, the last one last; unfinished ones have another name."""
-    found = [(int(p.name.rpartition("_")[2]), p) for p in path.iterdir() if _is_step(p)]
-    return [step for _, step in sorted(found)]
+    """A manager's folders of steps (``10``, ``step_10``), the last one last."""
+    if _holds_arrays(path):
+        return []
+    return sorted((p for p in path.iterdir() if _is_step(p)), key=_number)
 
 
 def _is_step(path: Path) -> bool:
-    number = path.name.rpartition("_")[2]
-    return path.is_dir() and number.isdecimal() and _folder_of_orbax(path)
+    if not path.is_dir() or not re.fullmatch(r"([A-Za-z]+_)?\d+", path.name):
+        return False
+    return _holds_arrays(path) or any(_holds_arrays(item) for item in path.iterdir())
 
 
-def _folder_of_orbax(path: Path) -> bool:
-    inner = [path, *(p for p in path.iterdir() if p.is_dir())]
-    return any((folder / mark).exists() for folder in inner for mark in _MARKS)
+def _number(path: Path) -> int:
+    return int(path.name.rpartition("_")[2])
+
+
+def _holds_arrays(path: Path) -> bool:
+    return any((path / mark).exists() for mark in ("_METADATA", "manifest.ocdbt", "checkpoint"))
 
 
 def _item(path: Path) -> Path:
     """The folder of arrays: the step's own, or that of its one item that holds arrays."""
-    if (path / "_METADATA").exists():
+    if _holds_arrays(path):
         return path
-    items = sorted(p for p in path.iterdir() if (p / "_METADATA").exists())
+    items = sorted(item for item in path.iterdir() if _holds_arrays(item))
     for name in ("default", "params", "state", "model"):
         if path / name in items:
             return path / name
     if len(items) != 1:
+        named = f" ({', '.join(item.name for item in items)})" if items else ""
         raise WeightsError(
-            f"{path} holds {len(items)} Orbax items"
-            + (f" ({', '.join(item.name for item in items)})." if items else "."),
+            f"{path} holds {len(items)} Orbax items with arrays{named}.",
             "Give the path of the item that holds the weights.",
         )
     return items[0]
