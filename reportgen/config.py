@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from reportgen.core.errors import ConfigError
-from reportgen.core.settings import Count, Switch, Texts, Whole, parse, settings
+from reportgen.core.settings import Count, Switch, Text, Texts, Whole, parse, settings
 from reportgen.core.spec import InputSpec
 
 
@@ -49,12 +49,21 @@ class DataConfig:
 
     Attributes:
       count: how many at the most, chosen by the seed; None for all.
+      balanced: as many of each class as can be.
+      classes: only images of these, by name or index; empty for all.
+      files: only these, by name, in this order; empty for all.
+      images, labels: array or column that holds them; ``auto`` to find it, None for no labels.
       max_pixels: a larger image is refused, since a small file can unfold to gigabytes.
     """
 
-    source: Literal["embedded", "folder"]
+    source: Literal["embedded", "folder", "csv", "npz"]
     path: str | None
     count: Count | None
+    balanced: Switch
+    classes: Texts
+    files: Texts
+    images: str
+    labels: Text | None
     max_pixels: Count
 
 

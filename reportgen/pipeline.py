@@ -103,7 +103,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         own = [o for o in overrides if not o.startswith(("report.dir=", "hydra."))]
         prepare = partial(_prepare, config=config, model=model, images=images, own=own)
         jobs = [prepare(name, method) for name, method in methods.items()]
-        stages = [Stage("model and images", f"{len(images)} images", time.perf_counter() - begun)]
+        stages = [Stage("model and images", f"{images.listed} images", time.perf_counter() - begun)]
         sections, results = _compute(jobs, progress, stages)
         text = _config_yaml(node)
         (folder / "config.yaml").write_text(text, encoding="utf-8")

@@ -1,21 +1,53 @@
-"""Images in a folder; its sub-folders, if it has any, are classes."""
+"""Images in a folder; its sub-folders, if all images lie in some, are classes."""
 
 from __future__ import annotations
 
-import warnings
+import os
+from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
-from PIL import Image, UnidentifiedImageError
-
-from reportgen.core.errors import DataError, did_you_mean
+from reportgen.config import DataConfig
+from reportgen.core.errors import ConfigError, DataError, did_you_mean
+from reportgen.data import decode
+from reportgen.data.listing import Entry, Listing
 
 SUFFIXES = frozenset(
-    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm"}
+    {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"}
 )
 
 
-def find(root: Path) -> list[Path]:
-    """The image files under a folder, by name, in a stable order.
+def open_source(config: DataConfig, path: str) -> Listing:
+    """The images under a folder, by name.
+
+    Raises:
+      DataError: if there is no such folder, or it holds no image.
+    """
+    if config.images != "auto" or config.labels not in ("auto", None):
+        raise ConfigError(
+            "data.images and data.labels name arrays and columns, and a folder has none.",
+            "data.labels=null leaves the sub-folders' names out of it.",
+        )
+    root = Path(path)
+    files = find(root)
+    labelled = config.labels is not None and all(len(parts) > 1 for parts in files)
+    entries = tuple(
+        Entry(
+            # A name that is no UTF-8 could not be written into a report.
+            name=os.fsencode("/".join(parts)).decode(errors="replace"),
+            read=partial(decode.read, root.joinpath(*parts), config.max_pixels),
+            label=parts[0] if labelled else None,
+            origin="The sub-folder",
+        )
+        for parts in files
+    )
+    return Listing(entries=entries, source=path)
+
+
+def find(root: Path) -> list[tuple[str, ...]]:
+    """The image files under a folder as the parts of their paths, in a stable order.
+
+    What is hidden (``.name``, ``__MACOSX``) is passed over.
 
     Raises:
       DataError: if there is no such folder, or it holds no image.
@@ -23,7 +55,10 @@ def find(root: Path) -> list[Path]:
     if not root.is_dir():
         near = [str(path) for path in root.parent.glob("*") if path.is_dir()]
         raise DataError(f"There is no folder {root}.", did_you_mean(str(root), near))
-    files = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES)
+    try:
+        files = sorted(_walk(root, (), frozenset()))
+    except OSError as error:
+        raise DataError(f"{error.filename} cannot be listed: {error.strerror}.") from error
     if not files:
         raise DataError(
             f"The folder {root} holds no images.",
@@ -32,28 +67,14 @@ def find(root: Path) -> list[Path]:
     return files
 
 
-def read(path: Path, max_pixels: int) -> Image.Image:
-    """One decoded image.
-
-    Raises:
-      DataError: if it is empty, damaged, or larger than ``max_pixels``.
-    """
-    if path.stat().st_size == 0:
-        raise DataError("the file is empty")
-    try:
-        with warnings.catch_warnings():
-            # The limit is ours (max_pixels), checked before anything is unfolded.
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-            with Image.open(path) as image:
-                width, height = image.size
-                if width * height > max_pixels:
-                    raise DataError(
-                        f"{width} × {height} = {width * height:,} pixels, more than "
-                        f"data.max_pixels={max_pixels}"
-                    )
-                image.load()
-                return image.copy()
-    except (UnidentifiedImageError, Image.DecompressionBombError) as error:
-        raise DataError("not a readable image") from error
-    except (OSError, SyntaxError, ValueError) as error:
-        raise DataError(f"damaged: {error}") from error
+def _walk(folder: Path, parts: tuple[str, ...], above: frozenset[str]) -> Iterator[tuple[str, ...]]:
+    real = os.path.realpath(folder)
+    if real in above:  # a link to a folder that it lies in
+        return
+    for item in folder.iterdir():
+        if item.name.startswith(".") or item.name == "__MACOSX":
+            continue
+        if item.is_dir():
+            yield from _walk(item, (*parts, item.name), above | {real})
+        elif item.suffix.lower() in SUFFIXES:
+            yield *parts, item.name

@@ -1,145 +1,73 @@
-"""From the configuration to a batch of images at the network's size."""
+"""From the configuration to a batch of images on its way to the network's size."""
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
-from pathlib import Path
+from functools import partial
 
 import numpy as np
-from PIL import Image
 
 from reportgen.config import DataConfig
-from reportgen.core.errors import ConfigError, DataError, did_you_mean
-from reportgen.core.images import ImageBatch, Skipped
+from reportgen.core.errors import ConfigError, DataError
+from reportgen.core.images import ImageBatch
 from reportgen.core.spec import InputSpec
-from reportgen.data import folder
-from reportgen.embedded import DIGITS, DIGITS_LICENCE
+from reportgen.data import csv, decode, embedded, folder, npz
+from reportgen.data.listing import Listing
+from reportgen.data.select import choose
+from reportgen.data.store import make_store
+from reportgen.data.stream import DecodedPixels, Job
 
 
 def load_images(
-    config: DataConfig, spec: InputSpec, classes: Sequence[str], seed: int
+    config: DataConfig,
+    spec: InputSpec,
+    classes: Sequence[str],
+    seed: int,
+    threads: int | None = None,
 ) -> ImageBatch:
     """The images that the configuration asks for.
 
-    With ``data.count`` a sample is drawn by the seed, kept in the source's order.
+    They are decoded in the background from now on, by a thread for each core (8 at most) or as
+    many as are given. What comes of it depends neither on these nor on when it is looked at.
 
     Raises:
-      DataError: if no image is left, or labels do not fit the classes.
+      ConfigError: for settings that contradict each other or the source.
+      DataError: if the source is not there, or labels do not fit the classes. That no image can be
+        used is raised by the batch.
     """
-    if config.source == "folder":
-        return _from_folder(config, spec, classes, seed)
-    if config.path is not None:
-        raise ConfigError("data.path is given with data=embedded.", "Choose data=folder with it.")
-    return _embedded(config, spec, classes, seed)
-
-
-def _sample(total: int, count: int | None, seed: int) -> np.ndarray:
-    if count is None or count >= total:
-        return np.arange(total)
-    return np.sort(np.random.default_rng(seed).permutation(total)[:count])
-
-
-def _embedded(config: DataConfig, spec: InputSpec, classes: Sequence[str], seed: int) -> ImageBatch:
-    with np.load(DIGITS, allow_pickle=False) as file:
-        pixels, labels, indices = file["pixels"], file["labels"], file["indices"]
-    if len(classes) != 10:
-        raise DataError(
-            f"data=embedded has the 10 digits; the network has {len(classes)} classes.",
-            "Give images of your own: data=folder data.path=…",
-        )
-    chosen = _sample(len(pixels), config.count, seed)
-    resized = [fit(Image.fromarray(pixels[i, :, :, 0]), spec) for i in chosen]
-    return batch(
-        np.stack(resized),
-        tuple(f"digit-{indices[i]:04d}" for i in chosen),
-        labels[chosen],
-        source="embedded handwritten digits (held out of training)",
-        licence=DIGITS_LICENCE,
-    )
-
-
-def _from_folder(
-    config: DataConfig, spec: InputSpec, classes: Sequence[str], seed: int
-) -> ImageBatch:
-    if config.path is None:
-        raise ConfigError("data=folder needs a folder.", "Give data.path=FOLDER.")
-    root = Path(config.path)
-    files = folder.find(root)
-    kept, names, labels, skipped = [], [], [], []
-    for index in _sample(len(files), config.count, seed):
-        name = files[index].relative_to(root).as_posix()
-        try:
-            image = folder.read(files[index], config.max_pixels)
-        except DataError as error:
-            skipped.append(Skipped(name, str(error)))
-            continue
-        kept.append(fit(image, spec))
-        names.append(name)
-        labels.append(Path(name).parts[0] if "/" in name else "")
-    if not kept:
-        first = "".join(f"\n  {item.name}: {item.reason}" for item in skipped[:5])
-        raise DataError(f"None of the {len(skipped)} images in {root} can be used:{first}")
-    return batch(
-        np.stack(kept),
-        tuple(names),
-        _class_indices(labels, classes),
-        source=str(config.path),
-        skipped=tuple(skipped),
-    )
-
-
-def _class_indices(names: Sequence[str], classes: Sequence[str]) -> np.ndarray | None:
-    """Class sub-folders as labels; None if any image lies outside of one."""
-    if not all(names):
-        return None
-    positions = {name: index for index, name in enumerate(classes)}
-    for name in dict.fromkeys(names):
-        if name not in positions:
-            raise DataError(
-                f"The sub-folder {name!r} is none of the network's {len(classes)} classes.",
-                did_you_mean(name, classes),
-            )
-    return np.array([positions[name] for name in names], np.int32)
-
-
-def fit(image: Image.Image, spec: InputSpec) -> np.ndarray:
-    """An image at the network's size and channels: (H, W, C) float32, 0..255.
-
-    Bilinear with antialiasing (Pillow); an image of the right size is left untouched.
-    """
-    image = image.convert("L" if spec.channels == 1 else "RGB")
-    if spec.resize == "crop":
-        side = min(image.size)
-        left, top = (image.width - side) // 2, (image.height - side) // 2
-        image = image.crop((left, top, left + side, top + side))
-    if image.size != (spec.width, spec.height):
-        image = image.resize((spec.width, spec.height), Image.Resampling.BILINEAR)
-    array = np.asarray(image, np.float32)
-    return array if array.ndim == 3 else array[..., None]
-
-
-def batch(
-    pixels: np.ndarray,
-    names: tuple[str, ...],
-    labels: np.ndarray | None,
-    *,
-    source: str,
-    skipped: tuple[Skipped, ...] = (),
-    licence: str = "",
-) -> ImageBatch:
-    """A batch with its digest."""
-    digest = hashlib.sha256()
-    for name, image in zip(names, pixels, strict=True):
-        digest.update(name.encode() + b"\0" + np.ascontiguousarray(image).tobytes())
-    if labels is not None:
-        digest.update(labels.astype("<i4").tobytes())
+    listing = _open(config, spec, len(classes))
+    chosen = choose(listing.entries, config, classes, seed)
+    jobs = [Job(entry.name, partial(entry.read, spec), label) for entry, label in chosen]
+    dtype = np.dtype(listing.dtype)
+    store = make_store((len(jobs), *spec.shape), dtype)
+    pixels = DecodedPixels(jobs, spec.shape, store, listing.source, dtype, threads)
     return ImageBatch(
         pixels=pixels,
-        names=names,
-        labels=labels,
-        source=source,
-        sha256=digest.hexdigest(),
-        skipped=skipped,
-        licence=licence,
+        listed=len(jobs),
+        source=listing.source,
+        facts=pixels.facts,
+        licence=listing.licence,
     )
+
+
+def _open(config: DataConfig, spec: InputSpec, classes: int) -> Listing:
+    if config.source == "npz":
+        return npz.open_source(config, _path(config), spec)
+    if spec.channels not in (1, 3):
+        raise DataError(
+            f"The network takes images of {spec.height} × {spec.width} × {spec.channels}, and "
+            f"data={config.source} gives images of 1 or 3 channels.",
+            f"Give arrays of shape (N, H, W, {spec.channels}): data=npz data.path=….npz",
+        )
+    if config.source == "embedded":
+        return embedded.open_source(config, classes)
+    decode.set_up()
+    source = folder if config.source == "folder" else csv
+    return source.open_source(config, _path(config))
+
+
+def _path(config: DataConfig) -> str:
+    if config.path is None:
+        what = "FOLDER" if config.source == "folder" else f"FILE.{config.source}"
+        raise ConfigError(f"data={config.source} needs a path.", f"Give data.path={what}.")
+    return config.path

@@ -59,7 +59,7 @@ class Activations(Method):
 
     def work(self, context: Context) -> int:
         images = context.images
-        if outside := [i for i in self.images if i >= len(images)]:
+        if outside := [i for i in self.images if i >= images.first(i + 1)]:
             raise ConfigError(
                 f"method.activations.images has {outside[0]}; there are {len(images)} images.",
                 f"They are counted from 0 to {len(images) - 1}.",

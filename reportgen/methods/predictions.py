@@ -51,11 +51,12 @@ class Predictions(Method):
     top: Count
 
     def work(self, context: Context) -> int:
-        return len(context.images)
+        return context.images.listed
 
     def run(self, context: Context) -> Result:
         model, images = context.model, context.images
-        logits = predict(model, images, len(images), context.batch, context.advance)
+        logits = predict(model, images, images.listed, context.batch, context.advance)
+        context.advance(images.listed - len(images))
         blocks: list[Block] = []
         metrics: dict[str, float] = {}
         findings: list[Finding] = []

@@ -57,7 +57,7 @@ class Saliency(Method):
     opacity: Fraction
 
     def work(self, context: Context) -> int:
-        return min(self.count, len(context.images))
+        return context.images.first(self.count)
 
     def run(self, context: Context) -> Result:
         images, model = context.images, context.model

@@ -31,14 +31,20 @@ def predict(
     batch: int,
     advance: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """Logits (count, classes) of the first images, ``batch`` at a time.
+    """Logits of the first ``count`` images, or of as many as there are, ``batch`` at a time.
 
-    The last batch is filled up with copies, so that one compilation serves all; ``advance`` hears
-    of every batch.
+    It waits for no image behind the batch at hand, so that the first are computed while others
+    are still read. The last batch is filled up with copies, so that one compilation serves all;
+    ``advance`` hears of every batch.
+
+    Returns:
+      (count or fewer, classes).
     """
     outputs = []
     for start in range(0, count, batch):
         part = images.pixels[start : min(start + batch, count)]
+        if not len(part):
+            break
         fill = min(batch, count) - len(part)
         padded = np.concatenate([part, np.repeat(part[-1:], fill, axis=0)])
         logits = _logits(model, jnp.asarray(model.spec.normalise(padded)))

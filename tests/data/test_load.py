@@ -1,133 +1,103 @@
-"""Images from the embedded file and from folders, good ones and bad."""
+"""What holds for all sources, and the embedded digits."""
 
 from __future__ import annotations
 
-import struct
-import zlib
+import subprocess
+import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from reportgen.config import DataConfig
 from reportgen.core.errors import ConfigError, DataError
-from reportgen.core.images import ImageBatch
 from reportgen.core.spec import InputSpec
-from reportgen.data.load import fit, load_images
 
-GREY = InputSpec(height=4, width=4, channels=1)
-COLOUR = InputSpec(height=4, width=4, channels=3)
-
-
-def load(
-    path: Path | None, *, spec: InputSpec = COLOUR, seed: int = 0, **changes: object
-) -> ImageBatch:
-    values: dict[str, object] = {"count": None, "max_pixels": 10_000, **changes}
-    source = "embedded" if path is None else "folder"
-    where = None if path is None else str(path)
-    config = DataConfig(source=source, path=where, **values)  # type: ignore[arg-type]
-    classes = [str(digit) for digit in range(10)] if path is None else ["cat", "dog"]
-    return load_images(config, spec, classes, seed)
+DIGITS = tuple(str(digit) for digit in range(10))
+GREY = InputSpec(height=28, width=28, channels=1)
 
 
-def save(path: Path, colour: tuple[int, int, int] = (10, 20, 30), size: int = 4) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.new("RGB", (size, size), colour).save(path)
+def test_embedded_digits_are_balanced_and_a_sample_follows_the_seed(load: Any) -> None:
+    def digits(**changes: Any) -> Any:
+        return load("embedded", spec=GREY, classes=DIGITS, **changes)
 
-
-def test_embedded_digits_are_balanced_and_a_sample_follows_the_seed() -> None:
-    spec = InputSpec(height=28, width=28, channels=1)
-    everything = load(None, spec=spec)
-    assert everything.labels is not None
+    everything = digits()
+    assert everything.listed == 200
     assert np.bincount(everything.labels).tolist() == [20] * 10
-    assert everything.pixels.shape == (200, 28, 28, 1)
-    assert (everything.pixels.min(), everything.pixels.max()) == (0.0, 255.0)
-    some = load(None, spec=spec, count=12, seed=3)
-    assert len(some) == 12
-    assert some.names == load(None, spec=spec, count=12, seed=3).names
-    assert some.names != load(None, spec=spec, count=12, seed=4).names
-    assert set(some.names) < set(everything.names)
+    pixels = everything.pixels[:]
+    assert pixels.shape == everything.pixels.shape == (200, 28, 28, 1)
+    assert (pixels.dtype, pixels.min(), pixels.max()) == (np.float32, 0.0, 255.0)
+    some = digits(count=12, seed=3)
+    assert len(some) == some.listed == 12
+    assert some.names == digits(count=12, seed=3).names
+    assert some.names != digits(count=12, seed=4).names
+    places = [everything.names.index(name) for name in some.names]
+    assert places == sorted(places)
+    np.testing.assert_array_equal(some.pixels[:], everything.pixels[places])
     assert some.sha256 != everything.sha256
+    few = digits(count=20, balanced=True)
+    assert np.bincount(few.labels).tolist() == [2] * 10
+    assert digits(labels=None).labels is None
 
 
-def test_sub_folders_are_classes(tmp_path: Path) -> None:
-    save(tmp_path / "dog" / "b.png", (1, 2, 3))
-    save(tmp_path / "cat" / "a.png", (200, 100, 50))
-    images = load(tmp_path)
-    assert images.names == ("cat/a.png", "dog/b.png")
-    assert images.labels is not None
-    assert images.labels.tolist() == [0, 1]
-    np.testing.assert_array_equal(images.pixels[0, 0, 0], [200, 100, 50])
-    save(tmp_path / "loose.png")
-    assert load(tmp_path).labels is None
-    (tmp_path / "loose.png").unlink()
-    save(tmp_path / "dgo" / "c.png")
-    with pytest.raises(DataError, match=r"'dgo' is none of the network's 2 classes.\nDid you mean"):
-        load(tmp_path)
+def test_embedded_digits_are_for_ten_classes(load: Any) -> None:
+    with pytest.raises(DataError, match=r"10 digits; the network has 2 classes.\nGive images of"):
+        load("embedded")
+    words = ("nil", *"abcdefghi")
+    assert load("embedded", spec=GREY, classes=words).labels.max() == 9
 
 
-def test_bad_images_are_listed_and_skipped(tmp_path: Path) -> None:
-    save(tmp_path / "good.png")
-    save(tmp_path / "large.png", size=200)
-    (tmp_path / "empty.png").touch()
-    (tmp_path / "text.jpg").write_text("this is no image")
-    noise = np.random.default_rng(0).integers(0, 255, (40, 40, 3), np.uint8)
-    Image.fromarray(noise).save(tmp_path / "cut.png")
-    whole = (tmp_path / "cut.png").read_bytes()
-    (tmp_path / "cut.png").write_bytes(whole[: len(whole) // 2])
-    images = load(tmp_path)
-    assert images.names == ("good.png",)
-    reasons = {item.name: item.reason for item in images.skipped}
-    assert reasons["empty.png"] == "the file is empty"
-    assert reasons["text.jpg"] == "not a readable image"
-    assert reasons["cut.png"].startswith("damaged")
-    assert "200 × 200 = 40,000 pixels, more than data.max_pixels=10000" in reasons["large.png"]
-    (tmp_path / "good.png").unlink()
-    with pytest.raises(DataError, match=r"None of the 4 images .* can be used:\n {2}cut.png"):
-        load(tmp_path)
+@pytest.mark.parametrize(
+    ("source", "changes", "message"),
+    [
+        ("embedded", {"path": Path("x")}, "data.path is given with data=embedded.\nChoose"),
+        ("embedded", {"images": "x"}, "data.images and data.labels are given with data=embedded"),
+        ("folder", {"images": "x", "path": Path("x")}, "a folder has none"),
+        ("folder", {}, "data=folder needs a path.\nGive data.path=FOLDER"),
+        ("csv", {}, "data=csv needs a path.\nGive data.path=FILE.csv"),
+        ("npz", {}, "data=npz needs a path.\nGive data.path=FILE.npz"),
+    ],
+)
+def test_slips(source: str, changes: dict[str, Any], message: str, load: Any) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load(source, classes=DIGITS, **changes)
 
 
-def test_a_bomb_is_refused_before_it_is_unfolded(tmp_path: Path) -> None:
-    """A PNG of a few hundred bytes that claims 60,000 × 60,000 pixels."""
-
-    def chunk(kind: bytes, content: bytes) -> bytes:
-        crc = zlib.crc32(kind + content)
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", crc)
-
-    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 0, 0, 0, 0)
-    png = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(b"\0" * 99))
-    (tmp_path / "bomb.png").write_bytes(png + chunk(b"IEND", b""))
-    with pytest.raises(DataError, match=r"bomb\.png: (60000 × 60000|not a readable image)"):
-        load(tmp_path, max_pixels=100_000_000)
+@pytest.mark.parametrize("source", ["embedded", "folder", "csv"])
+def test_channels_that_files_do_not_have(source: str, load: Any) -> None:
+    spec = InputSpec(height=5, width=6, channels=4)
+    message = rf"takes images of 5 × 6 × 4, and data={source} gives .* 1 or 3 channels.\n.*, 4\)"
+    with pytest.raises(DataError, match=message):
+        load(source, spec=spec)
 
 
-@pytest.mark.parametrize("name", ["nowhere", "file"])
-def test_a_folder_that_is_none_is_named(name: str, tmp_path: Path) -> None:
-    (tmp_path / "file").touch()
-    with pytest.raises(DataError, match="There is no folder"):
-        load(tmp_path / name)
+def test_pixels_do_not_depend_on_threads_or_where_they_are_kept(
+    load: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rng = np.random.default_rng(0)
+    for k in range(40):
+        noise = rng.integers(0, 256, (20 + k, 30, 3), np.uint8)
+        Image.fromarray(noise).save(tmp_path / f"{k:02d}.png")
+    (tmp_path / "07.png").write_bytes(b"torn")
+    spec = InputSpec(height=16, width=16, channels=3, resize="crop")
+    one = load("folder", tmp_path, spec=spec, threads=1)
+    many = load("folder", tmp_path, spec=spec, threads=6)
+    monkeypatch.setattr("reportgen.data.store.IN_MEMORY", 0)
+    kept = load("folder", tmp_path, spec=spec)
+    assert one.listed == 40
+    assert one.sha256 == many.sha256 == kept.sha256
+    assert one.skipped == many.skipped == kept.skipped
+    assert one.names == many.names == kept.names
+    for other in (many, kept):
+        np.testing.assert_array_equal(one.pixels[:], other.pixels[:])
+    assert one.first(5) == 5
+    assert one.first(100) == 39
 
 
-def test_an_empty_folder_says_what_an_image_is(tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").touch()
-    with pytest.raises(DataError, match=r"holds no images.\nImages end in one of: .*\.png"):
-        load(tmp_path)
-
-
-def test_a_path_with_embedded_data_is_a_slip() -> None:
-    config = DataConfig(source="embedded", path="x", count=None, max_pixels=1)
-    with pytest.raises(ConfigError, match="Choose data=folder"):
-        load_images(config, GREY, [], 0)
-
-
-def test_fit_crops_the_centre_or_stretches() -> None:
-    wide = Image.new("RGB", (8, 4), (0, 0, 0))
-    wide.paste((255, 255, 255), (2, 0, 6, 4))
-    crop = InputSpec(height=4, width=4, channels=3, resize="crop")
-    assert (fit(wide, crop) == 255).all()
-    stretched = fit(wide, COLOUR)
-    assert stretched.shape == (4, 4, 3)
-    assert stretched[0, :, 0].tolist() == stretched[0, ::-1, 0].tolist()
-    assert stretched.min() < 40
-    assert fit(wide, GREY).shape == (4, 4, 1)
+def test_loading_needs_no_jax(tmp_path: Path) -> None:
+    script = "import sys, reportgen.data.load; print('jax' in sys.modules, 'flax' in sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=tmp_path
+    )
+    assert done.stdout.split() == ["False", "False"]
