@@ -1,4 +1,4 @@
-"""Weights and pictures for the classic networks, in NumPy alone, and where peers keep a layer.
+"""Weights and pictures for the classic networks without their peers, and where peers keep a layer.
 
 Every tensor is drawn under its published name and in the layout of its source (PyTorch's and
 Caffe's: OIHW), from a generator of its own that is seeded with the name. So a source and a network
@@ -12,7 +12,25 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
+from flax import nnx
 
+from reportgen.models.zoo.alexnet import AlexNet
+from reportgen.models.zoo.caffenet import CaffeNet
+from reportgen.models.zoo.googlenet import GoogLeNet
+from reportgen.models.zoo.googlenet_bn import GoogLeNetBN
+from reportgen.models.zoo.squeezenet import SqueezeNet10, SqueezeNet11
+from reportgen.models.zoo.vgg import VGG16, VGG19
+
+NETWORKS = {
+    "caffenet": CaffeNet,
+    "alexnet": AlexNet,
+    "vgg16": VGG16,
+    "vgg19": VGG19,
+    "googlenet": GoogLeNet,
+    "googlenet_bn": GoogLeNetBN,
+    "squeezenet1_0": SqueezeNet10,
+    "squeezenet1_1": SqueezeNet11,
+}
 # Network to the scheme of names that its peer has.
 SCHEMES = {
     "caffenet": "caffe",
@@ -73,16 +91,22 @@ def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
+def described(name: str) -> Any:
+    """A network of ours without weights, to ask it what its layers are called elsewhere."""
+    return nnx.eval_shape(lambda: NETWORKS[name](rngs=nnx.Rngs(0)))
+
+
 def carried(
-    network: Any, shapes: Mapping[str, Any], scheme: str
+    name: str, shapes: Mapping[str, Any]
 ) -> Iterator[tuple[str, np.ndarray, str, np.ndarray]]:
     """Every parameter as the source's name and tensor, our name and the same in our layout.
 
     Args:
-      network: ours; asked for ``published`` and ``flattened``.
+      name: of the network.
       shapes: dotted name of our parameters to anything with a ``shape``.
     """
-    published, flattened = network.published()[scheme], network.flattened()
+    network = described(name)
+    published, flattened = network.published()[SCHEMES[name]], network.flattened()
     for ours in sorted(shapes):
         path, _, leaf = ours.rpartition(".")
         theirs = f"{published[path]}.{_LEAVES[leaf]}"

@@ -11,9 +11,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
-from flax import nnx
 
-from tests.peers.classic import SCHEMES
+from tests.peers.classic import SCHEMES, described
 
 # Without batch statistics: as torchvision lists them, and as Caffe's files hold them.
 COUNTS = {
@@ -74,102 +73,94 @@ CAFFE_NAMES = {
 
 
 @pytest.fixture(scope="module")
-def network(composed: Callable[..., Any]) -> Callable[..., Any]:
-    """A network without weights, by its name and overrides."""
-    from reportgen.config import read
-    from reportgen.models.load import open_network
-
-    return cache(lambda name, *more: open_network(read(composed(f"model={name}", *more)).model))
-
-
-def _module(network: Any) -> Any:
-    return nnx.eval_shape(lambda: network.build(0))
+def model(opened: Callable[..., Any]) -> Callable[..., Any]:
+    """A model whose parameters are shapes only, by its name and overrides."""
+    return cache(
+        lambda name, *more: jax.eval_shape(lambda: opened(f"model={name}", "weights=random", *more))
+    )
 
 
-def _outputs(network: Any, *shape: int) -> dict[str, tuple[int, ...]]:
+def _outputs(model: Any, *shape: int) -> dict[str, tuple[int, ...]]:
     """Every layer's shape for inputs of a shape, and the logits' under an empty name."""
 
-    def run(parameters: Any, x: jax.Array) -> dict[str, jax.Array]:
-        logits, activations = network.with_weights(parameters).apply(x)
+    def run(m: Any, x: jax.Array) -> dict[str, jax.Array]:
+        logits, activations = m.apply(x)
         return {"": logits, **activations}
 
-    seen = jax.eval_shape(run, network.shapes, jax.ShapeDtypeStruct(shape, jnp.float32))
+    seen = jax.eval_shape(run, model, jax.ShapeDtypeStruct(shape, jnp.float32))
     return {path: array.shape for path, array in seen.items()}
 
 
-def _layers_with_weights(network: Any) -> list[str]:
-    return [layer.path for layer in network.outline.layers if layer.parameters]
+def _layers_with_weights(model: Any) -> list[str]:
+    return [layer.path for layer in model.layers if layer.parameters]
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_number_of_parameters(name: str, network: Any) -> None:
-    leaves = network(name).shapes.items()
-    learnt = [v.shape for key, v in leaves if key.rpartition(".")[2] not in ("mean", "var")]
+def test_number_of_parameters(name: str, model: Any) -> None:
+    parameters = model(name).parameters.items()
+    learnt = [v.shape for key, v in parameters if key.rpartition(".")[2] not in ("mean", "var")]
     assert sum(prod(shape) for shape in learnt) == COUNTS[name]
 
 
-def test_caffenet_is_what_caffes_notebook_prints(network: Any) -> None:
-    caffenet = network("caffenet")
+def test_caffenet_is_what_caffes_notebook_prints(model: Any) -> None:
+    caffenet = model("caffenet")
     seen = _outputs(caffenet, 50, 227, 227, 3)
     in_caffes_order = {path: (s[0], s[-1], *s[1:-1]) if s[1:-1] else s for path, s in seen.items()}
     assert {path: in_caffes_order[path] for path in CAFFENET_BLOBS} == CAFFENET_BLOBS
     # In the order of the network: it pools before it normalises.
-    order = [layer.path for layer in caffenet.outline.layers]
+    order = [layer.path for layer in caffenet.layers]
     assert [path for path in order if path in CAFFENET_BLOBS] == list(CAFFENET_BLOBS)
     shapes = {}
     for path in _layers_with_weights(caffenet):
-        kernel = caffenet.shapes[f"{path}.kernel"].shape
-        shapes[path] = (kernel[::-1][:2] + kernel[:-2], caffenet.shapes[f"{path}.bias"].shape)
+        kernel = caffenet.parameters[f"{path}.kernel"].shape
+        shapes[path] = (kernel[::-1][:2] + kernel[:-2], caffenet.parameters[f"{path}.bias"].shape)
     assert shapes == CAFFENET_PARAMETERS
 
 
 @pytest.mark.parametrize("name", CAFFE_NAMES)
-def test_names_in_caffe(name: str, network: Any) -> None:
-    opened = network(name)
-    caffe = _module(opened).published()["caffe"]
-    assert [caffe[path] for path in _layers_with_weights(opened)] == CAFFE_NAMES[name].split()
+def test_names_in_caffe(name: str, model: Any) -> None:
+    caffe = described(name).published()["caffe"]
+    assert [caffe[path] for path in _layers_with_weights(model(name))] == CAFFE_NAMES[name].split()
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_every_scheme_names_every_layer_with_weights_once(name: str, network: Any) -> None:
-    opened = network(name)
-    module = _module(opened)
+def test_every_scheme_names_every_layer_with_weights_once(name: str, model: Any) -> None:
+    seen, module = model(name), described(name)
     published = module.published()
     assert SCHEMES[name] in published
     for theirs in published.values():
-        assert sorted(theirs) == sorted(_layers_with_weights(opened))
+        assert sorted(theirs) == sorted(_layers_with_weights(seen))
         assert len(set(theirs.values())) == len(theirs)
     for path, shape in module.flattened().items():
-        assert opened.shapes[f"{path}.kernel"].shape[0] == prod(shape)
+        assert seen.parameters[f"{path}.kernel"].shape[0] == prod(shape)
 
 
 @pytest.mark.parametrize("name", COUNTS)
-def test_any_number_of_classes(name: str, network: Any) -> None:
-    assert network(name, "+model.kwargs.classes=7").outline.outputs == 7
+def test_any_number_of_classes(name: str, model: Any) -> None:
+    assert len(model(name, "+model.kwargs.classes=7").classes) == 7
 
 
 @pytest.mark.parametrize("name", ["googlenet", "googlenet_bn", "squeezenet1_0", "squeezenet1_1"])
-def test_networks_without_flattening_take_any_size(name: str, network: Any) -> None:
-    opened = network(name)
-    assert not opened.config.input.fixed_size
-    assert _outputs(opened, 1, 160, 299, 3)[""] == (1, 1000)
+def test_networks_without_flattening_take_any_size(name: str, model: Any) -> None:
+    assert not model(name).spec.fixed_size
+    assert _outputs(model(name), 1, 160, 299, 3)[""] == (1, 1000)
 
 
 @pytest.mark.parametrize("name", ["caffenet", "alexnet", "vgg16", "vgg19"])
-def test_networks_with_flattening_say_so(name: str, network: Any) -> None:
-    assert network(name).config.input.fixed_size
+def test_networks_with_flattening_say_so(name: str, model: Any) -> None:
+    assert model(name).spec.fixed_size
 
 
-def test_squeezenet_as_in_caffe_pads_its_last_convolution(network: Any) -> None:
+def test_squeezenet_as_in_caffe_pads_its_last_convolution(model: Any) -> None:
     """The authors' deploy.prototxt of 1.0 has ``pad: 1`` there; torchvision's network has not."""
-    plain = _outputs(network("squeezenet1_0"), 1, 227, 227, 3)
+    plain = _outputs(model("squeezenet1_0"), 1, 227, 227, 3)
     assert plain["conv10"] == (1, 13, 13, 1000)
-    padded = network("squeezenet1_0", "+model.kwargs.head_padding=1")
+    padded = model("squeezenet1_0", "+model.kwargs.head_padding=1")
     assert _outputs(padded, 1, 227, 227, 3)["conv10"] == (1, 15, 15, 1000)
 
 
-def test_kinds(network: Any) -> None:
-    kinds = {layer.path: layer.kind for layer in network("googlenet").outline.layers}
+def test_kinds(model: Any) -> None:
+    kinds = {layer.path: layer.kind for layer in model("googlenet").layers}
     expected = {
         "conv1.7x7_s2": "conv",
         "pool1.norm1": "norm",
@@ -182,7 +173,7 @@ def test_kinds(network: Any) -> None:
         "prob": "softmax",
     }
     assert expected.items() <= kinds.items()
-    kinds = {layer.path: layer.kind for layer in network("vgg16").outline.layers}
+    kinds = {layer.path: layer.kind for layer in model("vgg16").layers}
     assert [kinds[path] for path in ("block5_pool", "flatten", "fc1")] == [
         *("pool", "flatten", "dense")
     ]
@@ -195,8 +186,8 @@ def test_kinds(network: Any) -> None:
         ("googlenet_bn", ["aux1.conv.conv.weight", "aux1.fc1.bias", "aux2.fc2.weight"]),
     ],
 )
-def test_auxiliary_classifiers_are_known(name: str, unused: list[str], network: Any) -> None:
-    module = _module(network(name))
+def test_auxiliary_classifiers_are_known(name: str, unused: list[str]) -> None:
+    module = described(name)
     for tensor in unused:
         assert any(fnmatch(tensor, glob) for glob in module.ignored())
     for prefix in module.published()[SCHEMES[name]].values():

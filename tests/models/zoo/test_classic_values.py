@@ -15,9 +15,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
-from tests.peers.classic import PLACES, SCHEMES, carried, picture, sampled
+from tests.peers.classic import PLACES, carried, described, picture, sampled
 
 GOLDEN = Path(__file__).parents[2] / "goldens" / "zoo_classic.npz"
 # Networks that are compared with a running PyTorch too.
@@ -25,26 +24,21 @@ LIVE = ("squeezenet1_0", "squeezenet1_1", "googlenet_bn", "vgg16")
 
 
 @pytest.fixture(scope="module")
-def computed(composed: Callable[..., Any], request: pytest.FixtureRequest) -> Any:
+def computed(opened: Callable[..., Any], request: pytest.FixtureRequest) -> Any:
     """Of one network: its name, weights, input, logits and all layers' outputs.
 
     pytest orders tests by this fixture's parameter, so that each network is made once and only one
     is in memory.
     """
-    from reportgen.config import read
-    from reportgen.models.load import open_network
-
     name = request.param
-    network = open_network(read(composed(f"model={name}")).model)
-    module = nnx.eval_shape(lambda: network.build(0))
+    # Only its shapes are asked for, so no random weights are made.
+    model = jax.eval_shape(lambda: opened(f"model={name}", "weights=random"))
     parameters = {
-        ours: jnp.asarray(values)
-        for _, _, ours, values in carried(module, network.shapes, SCHEMES[name])
+        ours: jnp.asarray(values) for _, _, ours, values in carried(name, model.parameters)
     }
-    spec = network.config.input
-    x = spec.normalise(picture(spec.height, spec.width))
-    logits, activations = jax.jit(lambda m, v: m.apply(v))(network.with_weights(parameters), x)
-    return name, module, parameters, x, logits, activations
+    x = model.spec.normalise(picture(model.spec.height, model.spec.width))
+    logits, activations = jax.jit(lambda m, v: m.apply(v))(model.with_parameters(parameters), x)
+    return name, parameters, x, logits, activations
 
 
 def _assert_close(ours: Any, theirs: Any, what: str) -> None:
@@ -55,7 +49,7 @@ def _assert_close(ours: Any, theirs: Any, what: str) -> None:
 
 @pytest.mark.parametrize("computed", PLACES, indirect=True)
 def test_against_what_pytorch_computed(computed: Any) -> None:
-    name, _, _, _, logits, activations = computed
+    name, _, _, logits, activations = computed
     with np.load(GOLDEN) as file:
         golden = {key.partition("/")[2]: file[key] for key in file if key.startswith(f"{name}/")}
     _assert_close(logits[0, :20], golden.pop("logits"), "logits")
@@ -69,7 +63,7 @@ def test_against_pytorch(computed: Any) -> None:
     pytest.importorskip("torch", reason="the peer networks need the extra 'peers'")
     from tests.peers import torch_classic
 
-    name, _, _, x, logits, activations = computed
+    name, _, x, logits, activations = computed
     places = PLACES[name]
     network = torch_classic.filled(name)
     expected, kept = torch_classic.outputs(network, x, list(places.values()))
@@ -82,9 +76,9 @@ def test_against_pytorch(computed: Any) -> None:
 def test_against_keras(computed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "KERAS_BACKEND", "jax")
     keras = pytest.importorskip("keras", reason="the peer networks need the extra 'peers'")
-    _, module, parameters, x, logits, activations = computed
+    name, parameters, x, logits, activations = computed
     network = keras.applications.VGG16(weights=None, classifier_activation=None)
-    given = {theirs: ours for ours, theirs in module.published()["keras"].items()}
+    given = {theirs: ours for ours, theirs in described(name).published()["keras"].items()}
     for layer in network.layers:
         if layer.weights:
             ours = given.pop(layer.name)
