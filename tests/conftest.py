@@ -53,7 +53,36 @@ def opened(composed: Callable[..., DictConfig]) -> Callable[..., Any]:
 
     def make(*overrides: str) -> Any:
         config = read(composed(*overrides))
-        return load_model(open_network(config.model), config.weights, config.seed)[0]
+        return load_model(open_network(config), config)[0]
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def model_of() -> Callable[..., Any]:
+    """A Model of what a factory of one's own returns, with the weights it makes from seed 0."""
+    from reportgen.config import ScoreConfig
+    from reportgen.models import factory
+    from reportgen.models.load import describe
+
+    def make(
+        made: Callable[..., Any],
+        spec: Any,
+        classes: tuple[str, ...] = (),
+        score: str = "logit",
+        **more: Any,
+    ) -> Any:
+        adapted = factory.adapt_made(factory.calling("test:net", made, {}), spec)
+        network = describe(
+            adapted,
+            spec=spec,
+            name="net",
+            architecture="test:net",
+            classes=classes,
+            score=ScoreConfig(kind=score, row=more.pop("row", None), column=more.pop("col", None)),
+            **more,
+        )
+        return network.with_weights(adapted.initial(0))
 
     return make
 

@@ -71,9 +71,9 @@ def _batches(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Iterator
         yield np.stack(moved), y[part]
 
 
-def build(name: str) -> nnx.Module:
+def build(name: str, seed: int = SEED) -> nnx.Module:
     """An untrained network."""
-    return NETWORKS[name][0](rngs=nnx.Rngs(SEED))  # type: ignore[call-arg]
+    return NETWORKS[name][0](rngs=nnx.Rngs(seed))  # type: ignore[call-arg]
 
 
 def train(name: str, x: np.ndarray, y: np.ndarray, epochs: int = EPOCHS) -> nnx.Module:
@@ -115,11 +115,11 @@ def main() -> None:
     )
     for name in arguments.network or NETWORKS:
         model = train(name, pixels[train_set], labels[train_set])
-        program, shapes = adapter.split(partial(build, name))
-        trained = adapter.parameters_of(model, program)
+        adapted = adapter.adapt(partial(build, name))
+        trained = adapter.parameters_of(model)
         rounded = {key: np.asarray(value, np.float16) for key, value in trained.items()}
-        weights = {key: jnp.asarray(rounded[key], shapes[key].dtype) for key in shapes}
-        scores = program(weights, test_x * np.float32(NETWORKS[name][1]), lambda _p, _k, run: run())
+        weights = {key: jnp.asarray(rounded[key], value.dtype) for key, value in trained.items()}
+        scores = adapted.program(weights, jnp.asarray(test_x * np.float32(NETWORKS[name][1])))
         accuracy = float((np.argmax(scores, -1) == test_y).mean())
         path = arguments.out / f"{name}.safetensors"
         save_file(rounded, path, {"seed": str(SEED), "held_out_accuracy": f"{accuracy:.4f}"})

@@ -1,34 +1,68 @@
 """The Model interface: everything that a method may know of a network.
 
-An adapter supplies a ``Program``: a pure function of parameters and input that announces each of
-its layers to a hook. Naming, capture, taps, stopping early, the list of layers and their cost are
-then the same for every framework, and are written once, here.
+An adapter supplies a ``Program``: a pure function of parameters and input whose layers' outputs are
+marked (``rewrite/marks.py``). Naming, capture, taps, stopping early, the list of layers and their
+cost are then the same for every framework, and are written once, here.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import math
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
 from reportgen.core.spec import InputSpec
-from reportgen.models.cost import flops_by_scope
+from reportgen.models.head import Ending, Head, choose_output, ending
+from reportgen.rewrite.interpreter import (
+    Scopes,
+    bodies,
+    enters,
+    evaluate,
+    operations,
+    walk,
+)
+from reportgen.rewrite.marks import SCOPE, mark_p
 
 Parameters = dict[str, jax.Array]
-Hook = Callable[[str, str, Callable[[], Any]], Any]
+Shapes = Mapping[str, jax.ShapeDtypeStruct]
 
 
 class Program(Protocol):
-    """A network as a pure, hashable function.
+    """A network as a pure, hashable function in evaluation mode.
 
-    ``program(parameters, x, hook)`` returns the logits (N, classes) for inputs x (N, H, W, C) and
-    calls ``hook(path, kind, run)`` for every layer in place of running it; ``run()`` runs it.
+    ``program(parameters, x)`` returns what the network returns for inputs x (N, H, W, C). Every
+    layer runs in a named scope ``layer:PATH`` and its output is marked by its path and kind.
     """
 
-    def __call__(self, parameters: Parameters, x: jax.Array, hook: Hook) -> jax.Array: ...
+    def __call__(self, parameters: Parameters, x: jax.Array) -> Any: ...
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class Adapted:
+    """A network of some framework, without weights.
+
+    Attributes:
+      shapes: shape and type of every parameter by dotted name (``block.conv1.kernel``).
+      initial: weights as the framework makes them, from a seed.
+      framework: its name.
+      evaluation: what was done to set evaluation mode, for the report.
+      network: the framework's own object, which may know published names of its weights.
+    """
+
+    program: Program
+    shapes: dict[str, jax.ShapeDtypeStruct]
+    initial: Callable[[int], Parameters]
+    framework: str
+    evaluation: str
+    network: Any
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,13 +86,7 @@ class LayerInfo:
     @property
     def parameter_count(self) -> int:
         """Number of the layer's own parameters."""
-        total = 0
-        for _, shape in self.parameters:
-            size = 1
-            for side in shape:
-                size *= side
-            total += size
-        return total
+        return sum(math.prod(shape) for _, shape in self.parameters)
 
     @property
     def spatial(self) -> bool:
@@ -66,8 +94,80 @@ class LayerInfo:
         return len(self.shape) == 3
 
 
+@dataclass(frozen=True)
+class _Traced:
+    """A program at one input shape.
+
+    Attributes:
+      ending: the softmax at its end, where scores are taken before it.
+      failure: what the network raised, if it did not run to its end at this shape.
+    """
+
+    closed: ClosedJaxpr
+    ending: Ending | None
+    failure: Exception | None
+
+    def wanted(self, body: Jaxpr) -> bool:
+        """Whether there is anything to see for us inside of an inner program."""
+        return _marked(body) or (
+            self.ending is not None and any(eqn is self.ending.eqn for eqn in walk(body))
+        )
+
+    def run(self, parameters: Mapping[str, Any], x: jax.Array, recorder: _Recorder) -> jax.Array:
+        """The network's output, or what goes into the softmax at its end."""
+        arguments = [*(parameters[name] for name in sorted(parameters)), x]
+        output = evaluate(self.closed, arguments, recorder, self.wanted)[0]
+        return output if self.ending is None else recorder.logits
+
+
+@lru_cache(maxsize=4096)
+def _marked(jaxpr: Jaxpr) -> bool:
+    return any(eqn.primitive is mark_p for eqn in walk(jaxpr))
+
+
+@lru_cache(maxsize=64)
+def _trace(
+    program: Program,
+    head: Head,
+    parameters: tuple[tuple[str, tuple[int, ...], Any], ...],
+    shape: tuple[int, ...],
+    dtype: Any,
+    partly: bool,
+) -> _Traced:
+    """Trace a program once for each input shape.
+
+    Args:
+      partly: take a program that raises as far as it came.
+    """
+    names = [name for name, _, _ in parameters]
+    failures: list[Exception] = []
+
+    def forward(weights: list[jax.Array], x: jax.Array) -> jax.Array:
+        try:
+            returned = program(dict(zip(names, weights, strict=True)), x)
+            return x if partly else choose_output(returned, head.output)
+        except Exception as error:
+            if not partly:
+                raise
+            failures.append(error)
+            return x
+
+    weights = [jax.ShapeDtypeStruct(shape, dtype) for _, shape, dtype in parameters]
+    closed = jax.make_jaxpr(forward)(weights, jax.ShapeDtypeStruct(shape, dtype))
+    found = None if partly else ending(closed.jaxpr)
+    return _Traced(closed, found, failures[0] if failures else None)
+
+
+def _traced(
+    program: Program, head: Head, parameters: Mapping[str, Any], x: Any, *, partly: bool = False
+) -> _Traced:
+    # Sorted, as JAX sorts a dictionary that goes through jit.
+    signature = tuple((name, tuple(v.shape), v.dtype) for name, v in sorted(parameters.items()))
+    return _trace(program, head, signature, tuple(x.shape), x.dtype, partly)
+
+
 class _Reached(Exception):  # noqa: N818 (a signal, not an error)
-    """Unwinds the network's own code once the wanted layer has been computed."""
+    """Ends the evaluation once the wanted layer has been computed."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -75,28 +175,48 @@ class _Reached(Exception):  # noqa: N818 (a signal, not an error)
 
 @dataclass
 class _Recorder:
-    """The hook: numbers repeated calls, adds taps, keeps outputs, stops where asked."""
+    """The rule at marks: numbers repeated calls, adds taps, keeps outputs, stops where asked."""
 
+    traced: _Traced
     taps: Mapping[str, jax.Array] = field(default_factory=dict)
     stop: str | None = None
     activations: dict[str, jax.Array] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
+    flops: dict[str, int] = field(default_factory=dict)
+    logits: Any = None
 
-    def __call__(self, path: str, kind: str, run: Callable[[], Any]) -> Any:
-        self.calls[path] = call = self.calls.get(path, 0) + 1
-        name = path if call == 1 else f"{path}#{call}"
-        with jax.named_scope(name):
-            output = run()
-        if not isinstance(output, jax.Array):
-            return output
+    def __call__(self, eqn: JaxprEqn, inputs: list[Any], scopes: Scopes) -> list[Any] | None:
+        if not enters(eqn, self.traced.wanted):
+            self._charge(eqn, scopes)
+        ending = self.traced.ending
+        if ending is not None and eqn is ending.eqn:
+            self.logits = inputs[ending.operand]
+        if eqn.primitive is not mark_p:
+            return None
+        path = eqn.params["path"]
+        name = self._name(path)
+        self.calls[path] = self.calls.get(path, 0) + 1
+        output = inputs[0]
         if name in self.taps:
             output = output + self.taps[name]
         self.activations[name] = output
-        self.kinds[name] = kind
+        self.kinds[name] = eqn.params["kind"]
         if name == self.stop:
             raise _Reached(output)
-        return output
+        return [output]
+
+    def _name(self, path: str) -> str:
+        """A layer's name in the call that is going on."""
+        call = self.calls.get(path, 0) + 1
+        return path if call == 1 else f"{path}#{call}"
+
+    def _charge(self, eqn: JaxprEqn, scopes: Scopes) -> None:
+        """Charge an operation to the layers that it is in, and to the total (the empty name)."""
+        paths = [scope.removeprefix(SCOPE) for scope in scopes if scope.startswith(SCOPE)]
+        if cost := operations(eqn):
+            for name in dict.fromkeys(("", *map(self._name, paths))):
+                self.flops[name] = self.flops.get(name, 0) + cost
 
 
 @jax.tree_util.register_dataclass
@@ -107,16 +227,18 @@ class Model:
     Attributes:
       parameters: dotted name (``conv1.kernel``) to array; the only leaves.
       program: the network as a function.
+      head: how scores are read off its output.
       name: short name for the report.
       architecture: name of the class or function that built it.
       spec: its input.
       layers: in execution order.
       flops: of one image; a multiply-add counts as two.
-      classes: names of the outputs.
+      classes: names of the scores.
     """
 
     parameters: Parameters
     program: Program = field(metadata={"static": True})
+    head: Head = field(metadata={"static": True})
     name: str = field(metadata={"static": True})
     architecture: str = field(metadata={"static": True})
     spec: InputSpec = field(metadata={"static": True})
@@ -134,17 +256,18 @@ class Model:
             differentiate by.
 
         Returns:
-          Logits (N, classes) and the output of every layer by path. Under ``jax.jit`` what is
-          not used is not computed.
+          Scores (N, classes), which are logits unless the configuration's ``score`` says otherwise,
+          and the output of every layer by path. Under ``jax.jit`` what is not used is not computed.
 
         Raises:
           KeyError: if a tap names no layer that ran.
         """
-        recorder = _Recorder(taps=taps or {})
-        logits = self.program(self.parameters, x, recorder)
+        traced = _traced(self.program, self.head, self.parameters, x)
+        recorder = _Recorder(traced, taps=taps or {})
+        output = traced.run(self.parameters, x, recorder)
         if unknown := set(recorder.taps) - set(recorder.activations):
             raise KeyError(f"taps at layers that did not run: {sorted(unknown)}")
-        return logits, recorder.activations
+        return self.head.scores(output), recorder.activations
 
     def activation(self, path: str, x: jax.Array) -> jax.Array:
         """Output of one layer, running the network no further than there.
@@ -153,12 +276,16 @@ class Model:
 
         Raises:
           KeyError: if no layer of that path ran.
+          Exception: what the network raised, if that was before the layer.
         """
-        recorder = _Recorder(stop=path)
+        traced = _traced(self.program, self.head, self.parameters, x, partly=True)
+        recorder = _Recorder(traced, stop=path)
         try:
-            self.program(self.parameters, x, recorder)
+            traced.run(self.parameters, x, recorder)
         except _Reached as reached:
             return jnp.asarray(reached.value)
+        if traced.failure is not None:
+            raise traced.failure
         raise KeyError(f"no layer {path!r} ran")
 
     def layer(self, path: str) -> LayerInfo:
@@ -172,7 +299,8 @@ class Model:
         """A layer's own parameters by their short names (``kernel``, ``bias``)."""
         module = path.partition("#")[0]
         return {
-            name: self.parameters[f"{module}.{name}"] for name, _ in self.layer(path).parameters
+            name: self.parameters[name if module == name else f"{module}.{name}"]
+            for name, _ in self.layer(path).parameters
         }
 
     @property
@@ -181,40 +309,44 @@ class Model:
         return sum(int(array.size) for array in self.parameters.values())
 
     def with_parameters(self, parameters: Parameters) -> Model:
-        """The same network with other weights."""
-        return replace(self, parameters=parameters)
+        """The same network with other weights, by the same names."""
+        return replace(self, parameters={name: parameters[name] for name in self.parameters})
 
 
 class Outline(NamedTuple):
-    """What abstract evaluation tells of a network: its layers, number of outputs and FLOPs."""
+    """What abstract evaluation tells of a network.
+
+    Attributes:
+      outputs: number of scores.
+      head: with the softmax that the network ends in, if it does.
+      hidden: layers that run where they cannot be seen, each with the operation around it.
+    """
 
     layers: tuple[LayerInfo, ...]
     outputs: int
     flops: int
+    head: Head
+    hidden: tuple[tuple[str, str], ...]
 
 
-def outline(
-    *,
-    program: Program,
-    parameters: Mapping[str, jax.ShapeDtypeStruct],
-    spec: InputSpec,
-) -> Outline:
+def outline(*, program: Program, parameters: Shapes, spec: InputSpec, head: Head) -> Outline:
     """A network's layers and cost for one image, without computing anything.
 
     Args:
       parameters: shapes and types by dotted name; no values are needed.
+      head: its ``ends_in`` is found here.
 
     Raises:
+      ModelError: if the output does not fit the head.
       Whatever the network's own code raises on an input of ``spec``.
     """
-    recorder = _Recorder()
-
-    def forward(weights: Parameters, x: jax.Array) -> jax.Array:
-        return program(weights, x, recorder)
-
     x = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-    traced, logits = jax.make_jaxpr(forward, return_shape=True)(dict(parameters), x)
-    flops = flops_by_scope(traced.jaxpr)
+    traced = _traced(program, head, parameters, x)
+    found = replace(head, ends_in=traced.ending.kind if traced.ending else "")
+    recorder = _Recorder(traced)
+    scores = jax.eval_shape(
+        lambda weights, x: found.scores(traced.run(weights, x, recorder)), dict(parameters), x
+    )
     own: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
     for dotted, array in parameters.items():
         module, _, name = dotted.rpartition(".")
@@ -224,9 +356,25 @@ def outline(
             path=path,
             kind=recorder.kinds[path],
             shape=tuple(activation.shape[1:]),
-            parameters=tuple(own.get(path, ())),
-            flops=flops.get(path, 0),
+            # A plain function's parameter may lie in no group: it is then a layer's only one.
+            parameters=tuple(
+                own.get(path, [(path, tuple(parameters[path].shape))] if path in parameters else [])
+            ),
+            flops=recorder.flops.get(path, 0),
         )
         for path, activation in recorder.activations.items()
     )
-    return Outline(layers, int(logits.shape[-1]), flops[""])
+    hidden = tuple(dict.fromkeys(_hidden(traced)))
+    return Outline(layers, int(scores.shape[-1]), recorder.flops.get("", 0), found, hidden)
+
+
+def _hidden(traced: _Traced, jaxpr: Jaxpr | None = None) -> Iterator[tuple[str, str]]:
+    """Marked layers inside of operations that are not entered, with those operations' names."""
+    for eqn in (jaxpr or traced.closed.jaxpr).eqns:
+        entered = enters(eqn, traced.wanted)
+        for body in bodies(eqn):
+            if entered:
+                yield from _hidden(traced, body)
+            else:
+                marks = (inner for inner in walk(body) if inner.primitive is mark_p)
+                yield from ((mark.params["path"], eqn.primitive.name) for mark in marks)

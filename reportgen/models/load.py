@@ -2,136 +2,197 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import jax
-from flax import nnx
-
-from reportgen.config import ModelConfig, WeightsConfig
-from reportgen.core.errors import ConfigError, ModelError, WeightsError, did_you_mean
+from reportgen.config import Config, ScoreConfig
+from reportgen.core.errors import ConfigError, ModelError, UserError, WeightsError, did_you_mean
+from reportgen.core.spec import InputSpec
 from reportgen.embedded import FOLDER
-from reportgen.models import nnx as nnx_adapter
-from reportgen.models.base import Model, Outline, Parameters, outline
-from reportgen.models.weights import safetensors
-from reportgen.models.weights.place import place
+from reportgen.models import factory
+from reportgen.models.base import Adapted, Model, Outline, Parameters, outline
+from reportgen.models.head import Head
+from reportgen.models.weights.load import Naming, place_file, read
 
 
 @dataclass(frozen=True)
 class Weights:
-    """Where the weights came from: words for the report, SHA-256 of the file, random or not."""
+    """Where the weights came from.
+
+    Attributes:
+      source: words for the report.
+      sha256: of the file; empty if there is none.
+      random: they were drawn, not learned.
+      problems: what of the file did not fit, a line each; only with ``weights.strict=false``.
+    """
 
     source: str
     sha256: str
     random: bool
+    problems: tuple[str, ...] = ()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Network:
     """A network without weights: all that listing its layers needs."""
 
-    config: ModelConfig
-    build: Callable[[int], nnx.Module]
-    program: nnx_adapter.NnxProgram
-    shapes: dict[str, jax.ShapeDtypeStruct]
+    name: str
+    architecture: str
+    spec: InputSpec
+    classes: tuple[str, ...]
+    adapted: Adapted
     outline: Outline
 
     def with_weights(self, parameters: Parameters) -> Model:
         """The Model of these weights."""
-        classes = self.config.classes or tuple(str(i) for i in range(self.outline.outputs))
         return Model(
             parameters=parameters,
-            program=self.program,
-            name=self.config.name,
-            architecture=self.config.factory,
-            spec=self.config.input,
+            program=self.adapted.program,
+            head=self.outline.head,
+            name=self.name,
+            architecture=self.architecture,
+            spec=self.spec,
             layers=self.outline.layers,
             flops=self.outline.flops,
-            classes=classes,
+            classes=self.classes,
         )
 
 
-def open_network(config: ModelConfig) -> Network:
+def describe(
+    adapted: Adapted,
+    *,
+    spec: InputSpec,
+    name: str,
+    architecture: str,
+    classes: tuple[str, ...] = (),
+    score: ScoreConfig,
+    output: str = "",
+) -> Network:
+    """List an adapted network's layers; nothing is computed.
+
+    Args:
+      classes: names of the scores; empty for their numbers.
+
+    Raises:
+      ModelError: if it does not run on its input, or its output does not fit the rest.
+    """
+    head = Head(output=output, ends_in="", score=score)
+    try:
+        seen = outline(program=adapted.program, parameters=adapted.shapes, spec=spec, head=head)
+    except UserError:
+        raise
+    except Exception as error:
+        raise ModelError(
+            f"model {name!r} ({architecture}) does not run on an input of {spec.shape} "
+            f"(height, width, channels): {factory.told(error)}.",
+            "Compare model.input and model.kwargs with what the network expects.",
+        ) from error
+    if classes and score.kind != "norm" and len(classes) != seen.outputs:
+        raise ModelError(
+            f"model.classes has {len(classes)} names for {seen.outputs} outputs.",
+            "Give one name an output, or model.classes=[] for numbers.",
+        )
+    if score.kind == "norm":
+        classes = ("norm",)
+    return Network(
+        name=name,
+        architecture=architecture,
+        spec=spec,
+        classes=classes or tuple(str(i) for i in range(seen.outputs)),
+        adapted=adapted,
+        outline=seen,
+    )
+
+
+def open_network(config: Config) -> Network:
     """Build a network abstractly; no weights are made and nothing is computed.
+
+    Only a plain function without ``init`` has its weights file read: its parameters' shapes stand
+    nowhere else.
 
     Raises:
       ModelError: if the factory cannot be imported, fails, or its classes do not fit its outputs.
     """
-    factory = _factory(config.factory)
 
-    def build(seed: int = 0) -> nnx.Module:
-        # The random streams are made here, inside of the abstract evaluation that uses them.
-        module: nnx.Module = factory(**config.kwargs, rngs=nnx.Rngs(seed))
-        return module
+    model = config.model
 
-    try:
-        program, shapes = nnx_adapter.split(build)
-        seen = outline(program=program, parameters=shapes, spec=config.input)
-    except Exception as error:
-        raise ModelError(
-            f"model {config.name!r} ({config.factory}) does not build or run on an input of "
-            f"{config.input.shape}: {type(error).__name__}: {str(error).splitlines()[0]}",
-            "Compare model.kwargs and model.input with what the class expects.",
-        ) from error
-    if config.classes and len(config.classes) != seen.outputs:
-        raise ModelError(
-            f"model.classes has {len(config.classes)} names for {seen.outputs} outputs.",
-            "Give one name an output, or model.classes=[] for numbers.",
-        )
-    return Network(config, build, program, shapes, seen)
+    def from_file() -> Mapping[str, Any]:
+        if config.weights.path is None:
+            raise ModelError(
+                f"model.factory {model.factory!r} returned a function without parameters.",
+                "Give its weights (weights.path=…), or return a pair (init, f) with "
+                "init(key) -> params.",
+            )
+        return read(_path(config)).tensors
 
-
-def _factory(name: str) -> Callable[..., Any]:
-    module_name, colon, attribute = name.partition(":")
-    if not colon:
-        raise ConfigError(f"model.factory is {name!r}.", "Write it as package.module:name.")
-    try:
-        module = importlib.import_module(module_name)
-    except ImportError as error:
-        raise ModelError(f"model.factory {name!r} cannot be imported: {error}.") from error
-    found = getattr(module, attribute, None)
-    if not callable(found):
-        names = [key for key, value in vars(module).items() if callable(value)]
-        raise ModelError(
-            f"{module_name} has no function or class {attribute!r}.", did_you_mean(attribute, names)
-        )
-    return found
+    adapted = factory.adapt(model.factory, model.kwargs, model.input, from_file)
+    return describe(
+        adapted,
+        spec=model.input,
+        name=model.name,
+        architecture=model.factory,
+        classes=model.classes,
+        score=config.score,
+        output=model.output,
+    )
 
 
-def load_model(network: Network, config: WeightsConfig, seed: int) -> tuple[Model, Weights]:
+def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
     """A network with the weights that the configuration asks for.
 
     Raises:
       WeightsError: if there are none, or they do not fit.
     """
-    if config.random and config.path is not None:
-        raise ConfigError(
-            "Both weights=random and weights.path are given.", "Take one of the two away."
+    wanted = config.weights
+    if wanted.source in ("random", "factory"):
+        if wanted.path is not None:
+            raise ConfigError(
+                f"Both weights={wanted.source} and weights.path are given.",
+                "Take one of the two away.",
+            )
+        parameters = network.adapted.initial(config.seed)
+        random = wanted.source == "random"
+        source = (
+            f"random, seed {config.seed}" if random else f"as {config.model.factory} makes them"
         )
-    if config.random:
-        parameters = nnx_adapter.parameters_of(network.build(seed), network.program)
-        return network.with_weights(parameters), Weights(f"random, seed {seed}", "", True)
-    path = _path(network.config, config)
-    parameters = place(safetensors.read(path), network.shapes, path)
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()
-    source = "embedded" if config.path is None else str(config.path)
-    return network.with_weights(parameters), Weights(f"{source} ({path.name})", digest, False)
+        return network.with_weights(parameters), Weights(source, "", random)
+    path = _path(config)
+    adapted = network.adapted
+    placed = place_file(path, adapted.shapes, _naming(adapted.network), strict=wanted.strict)
+    parameters = placed.parameters
+    if missing := adapted.shapes.keys() - parameters.keys():
+        drawn = adapted.initial(config.seed)
+        parameters = {**parameters, **{name: drawn[name] for name in missing}}
+    origin = "embedded" if wanted.path is None else str(wanted.path)
+    names = "" if placed.scheme == "own" else f" with names of {placed.scheme}"
+    source = f"{origin} ({path.name}: {placed.format}{names})"
+    return network.with_weights(parameters), Weights(source, placed.sha256, False, placed.problems)
 
 
-def _path(model: ModelConfig, config: WeightsConfig) -> Path:
-    if config.path is None:
+def _naming(network: Any) -> Naming:
+    """What a network of the zoo, or a user's, says of other frameworks' names for its weights."""
+
+    def said(name: str, nothing: Any) -> Any:
+        method = getattr(network, name, None)
+        return method() if callable(method) else nothing
+
+    return Naming(said("published", {}), said("flattened", {}), tuple(said("ignored", ())))
+
+
+def _path(config: Config) -> Path:
+    model = config.model
+    if config.weights.path is None:
         if not model.embedded:
             raise WeightsError(
                 f"model {model.name!r} comes without weights.",
-                "Give a file (weights.path=…), or ask for random ones (weights=random).",
+                "Give a file (weights.path=…), ask for random ones (weights=random), or for those "
+                "that the factory itself makes or loads (weights=factory).",
             )
         return FOLDER / model.embedded
-    path = Path(config.path)
-    if not path.is_file():
-        near = [str(other) for other in path.parent.glob("*.safetensors")]
+    path = Path(config.weights.path)
+    if not path.exists():
+        near = [str(other) for other in path.parent.glob("*")]
         raise WeightsError(f"There is no weights file {path}.", did_you_mean(str(path), near))
     return path

@@ -1,13 +1,13 @@
 """Flax nnx networks behind the Model interface.
 
-Layers are announced without editing the user's classes: in the copy of the network that is built
-for each trace, every module is given a subclass of its own class whose ``__call__`` asks the hook.
+Layers are marked without editing the user's classes: in the copy of the network that is built for
+each trace, every module is given a subclass of its own class whose ``__call__`` marks its output.
 Nothing outside that copy changes, so threads and nested uses do not meet.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -16,7 +16,9 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reportgen.models.base import Hook, Parameters
+from reportgen.models.base import Adapted, Parameters
+from reportgen.models.evaluation import evaluation_arguments, in_words
+from reportgen.rewrite.marks import SCOPE, mark
 
 _KINDS: dict[type, str] = {
     nnx.Conv: "conv",
@@ -47,12 +49,13 @@ def kind_of(module: nnx.Module) -> str:
 
 
 @cache
-def _announcing(cls: type) -> type:
-    """A subclass of ``cls`` whose calls go through the instance's hook."""
+def _marking(cls: type) -> type:
+    """A subclass of ``cls`` whose calls mark their output with the instance's path."""
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
-        path, kind, hook = self.__dict__["_reportgen_hook"]
-        return hook(path, kind, lambda: cls.__call__(self, *args, **kwargs))
+        path, kind = self.__dict__["_reportgen_layer"]
+        with jax.named_scope(SCOPE + path):
+            return mark(cls.__call__(self, *args, **kwargs), path, kind)
 
     return type(cls)(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})
 
@@ -65,13 +68,15 @@ class NnxProgram:
       graph: the module without its arrays.
       paths: dotted name and path of every array that is a parameter.
       constants: path and shape of random-number state, which evaluation mode never uses.
+      arguments: keyword arguments of the call.
     """
 
     graph: nnx.GraphDef[Any]
     paths: tuple[tuple[str, tuple[Any, ...]], ...]
     constants: tuple[tuple[tuple[Any, ...], tuple[int, ...], bool], ...]
+    arguments: tuple[tuple[str, bool], ...]
 
-    def __call__(self, parameters: Parameters, x: jax.Array, hook: Hook) -> jax.Array:
+    def __call__(self, parameters: Parameters, x: jax.Array) -> Any:
         leaves: list[tuple[tuple[Any, ...], Any]] = [
             (path, parameters[name]) for name, path in self.paths
         ]
@@ -81,40 +86,53 @@ class NnxProgram:
         module = nnx.merge(self.graph, nnx.from_flat_state(leaves))
         for path, part in nnx.iter_modules(module):
             if path:
-                part.__dict__["_reportgen_hook"] = (_dotted(path), kind_of(part), hook)
-                part.__class__ = _announcing(type(part))
-        return jnp.asarray(module(x))
+                part.__dict__["_reportgen_layer"] = (_dotted(path), kind_of(part))
+                part.__class__ = _marking(type(part))
+        return module(x, **dict(self.arguments))
 
 
-def split(
-    build: Callable[[], nnx.Module],
-) -> tuple[NnxProgram, dict[str, jax.ShapeDtypeStruct]]:
+def adapt(build: Callable[[int], nnx.Module]) -> Adapted:
     """A network's program and the shapes of its parameters, without making any weights.
 
     Args:
-      build: returns the module; run abstractly.
+      build: returns the module from a seed; run abstractly until weights are asked for.
     """
 
     def evaluation() -> nnx.Module:
-        module = build()
+        module = build(0)
         module.eval()
         return module
 
-    graph, state = nnx.split(nnx.eval_shape(evaluation))
+    abstract = nnx.eval_shape(evaluation)
+    arguments = evaluation_arguments(type(abstract).__call__)
+    graph, state = nnx.split(abstract)
     paths, constants, shapes = [], [], {}
+    for path, value, is_random in _leaves(state):
+        if is_random:
+            is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
+            constants.append((path, tuple(value.shape), bool(is_key)))
+        else:
+            paths.append((_dotted(path), path))
+            shapes[_dotted(path)] = jax.ShapeDtypeStruct(value.shape, value.dtype)
+    return Adapted(
+        program=NnxProgram(graph, tuple(paths), tuple(constants), tuple(arguments.items())),
+        shapes=shapes,
+        initial=lambda seed: parameters_of(build(seed)),
+        framework="Flax nnx",
+        evaluation=in_words(arguments, "module.eval()"),
+        network=abstract,
+    )
+
+
+def parameters_of(module: nnx.Module) -> Parameters:
+    """The weights that a module holds, by dotted name."""
+    leaves = _leaves(nnx.split(module)[1])
+    return {_dotted(path): value for path, value, is_random in leaves if not is_random}
+
+
+def _leaves(state: Any) -> Iterator[tuple[tuple[Any, ...], Any, bool]]:
+    """Path and array of every leaf, and whether it is state of a random-number generator."""
     for path, leaf in nnx.to_flat_state(state):
         value = leaf.get_value() if isinstance(leaf, nnx.Variable) else leaf
         is_key = jnp.issubdtype(value.dtype, jax.dtypes.prng_key)
-        if isinstance(leaf, nnx.RngState) or is_key:
-            constants.append((path, tuple(value.shape), bool(is_key)))
-        else:
-            name = _dotted(path)
-            paths.append((name, path))
-            shapes[name] = jax.ShapeDtypeStruct(value.shape, value.dtype)
-    return NnxProgram(graph, tuple(paths), tuple(constants)), shapes
-
-
-def parameters_of(module: nnx.Module, program: NnxProgram) -> Parameters:
-    """The weights that a module holds, by dotted name."""
-    flat = dict(nnx.to_flat_state(nnx.split(module)[1]))
-    return {name: flat[path].get_value() for name, path in program.paths}
+        yield path, value, isinstance(leaf, nnx.RngState) or bool(is_key)

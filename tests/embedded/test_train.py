@@ -27,9 +27,9 @@ def test_training_is_repeatable_and_learns() -> None:
 
     def weights() -> dict[str, np.ndarray]:
         module = train.train("lenet", pixels[kept], labels[kept], epochs=2)
-        program, _ = adapter.split(lambda: train.build("lenet"))
-        found = adapter.parameters_of(module, program)
-        logits = program(found, pixels[held_out] / np.float32(256), lambda _p, _k, run: run())
+        program = adapter.adapt(lambda seed: train.build("lenet", seed)).program
+        found = adapter.parameters_of(module)
+        logits = program(found, pixels[held_out] / np.float32(256))
         assert (np.argmax(logits, -1) == labels[held_out]).mean() > 0.8
         return {name: np.asarray(value) for name, value in found.items()}
 

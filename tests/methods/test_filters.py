@@ -19,8 +19,7 @@ from reportgen.core.spec import InputSpec
 from reportgen.methods.synthesis import keras_seed
 from reportgen.methods.synthesis.narrow import can_cut
 from reportgen.methods.synthesis.schedule import sizes, usable_sides
-from reportgen.models import nnx as adapter
-from reportgen.models.base import Model, outline
+from reportgen.models.base import Model
 from reportgen.models.zoo.layers import Flatten, MaxPool, Relu
 
 GOLDENS = Path(__file__).parent.parent / "goldens"
@@ -45,27 +44,20 @@ class Small(nnx.Module):
         return self.out(self.flatten(self.conv2(x)))
 
 
-def _small(golden: Any = None, groups: int = 1) -> Model:
-    def build() -> nnx.Module:
-        return Small(groups=groups, rngs=nnx.Rngs(0))
+@pytest.fixture(scope="module")
+def small(model_of: Any) -> Any:
+    def make(golden: Any = None, groups: int = 1) -> Model:
+        model: Model = model_of(
+            lambda rngs: Small(groups=groups, rngs=rngs),
+            InputSpec(height=16, width=16, channels=3),
+            ("a", "b"),
+        )
+        known = golden or {}
+        return model.with_parameters(
+            {name: jnp.asarray(known.get(name, v)) for name, v in model.parameters.items()}
+        )
 
-    program, shapes = adapter.split(build)
-    spec = InputSpec(height=16, width=16, channels=3)
-    seen = outline(program=program, parameters=shapes, spec=spec)
-    parameters = adapter.parameters_of(build(), program)
-    for name in parameters if golden is not None else ():
-        if name in golden:
-            parameters[name] = jnp.asarray(golden[name])
-    return Model(
-        parameters=parameters,
-        program=program,
-        name="small",
-        architecture="Small",
-        spec=spec,
-        layers=seen.layers,
-        flops=seen.flops,
-        classes=("a", "b"),
-    )
+    return make
 
 
 @pytest.fixture(scope="module")
@@ -179,8 +171,8 @@ def _slow(weights: dict[str, np.ndarray], unit: int, start: np.ndarray) -> tuple
 
 
 @pytest.mark.parametrize("batch", [1, 5])
-def test_against_numpy(golden: Any, batch: int) -> None:
-    model = _small(golden)
+def test_against_numpy(golden: Any, batch: int, small: Any) -> None:
+    model = small(golden)
     made = _filters(model, [0, 1, 2, 3, 4], batch=batch)
     start = keras_seed.begin(
         jax.random.key(0), jnp.arange(5), 128.0, 20.0, side=14, channels=3
@@ -197,9 +189,9 @@ def test_against_numpy(golden: Any, batch: int) -> None:
             np.testing.assert_allclose(made.pictures[unit], picture, atol=1e-4)
 
 
-def test_against_keras(golden: Any) -> None:
+def test_against_keras(golden: Any, small: Any) -> None:
     """Keras 3.15 on the same weights and starts; see goldens/keras_filters.py."""
-    model = _small(golden)
+    model = small(golden)
     units = [0, 1, 2, 4]
     state = keras_seed.State(jnp.asarray(golden["start"][units]), jnp.zeros(4), jnp.ones(4, bool))
     state = keras_seed.ascend(model, "conv2", state, jnp.asarray(units), _job())
@@ -212,8 +204,8 @@ def test_against_keras(golden: Any) -> None:
         assert np.corrcoef(ours.ravel(), theirs.ravel())[0, 1] > 0.95
 
 
-def test_a_picture_depends_on_nothing_but_its_unit_and_key(golden: Any) -> None:
-    model = _small(golden)
+def test_a_picture_depends_on_nothing_but_its_unit_and_key(golden: Any, small: Any) -> None:
+    model = small(golden)
     base = _filters(model, [0, 1, 2, 3, 4])
     again = _filters(model, [0, 1, 2, 3, 4])
     np.testing.assert_array_equal(base.pictures, again.pictures)
@@ -228,8 +220,8 @@ def test_a_picture_depends_on_nothing_but_its_unit_and_key(golden: Any) -> None:
     np.testing.assert_allclose(pairs.pictures, base.pictures, atol=1e-4)
 
 
-def test_a_layer_compiles_once_for_each_scale(golden: Any) -> None:
-    model, job = _small(golden), {"sides": sizes(23, 3, 1.2)}
+def test_a_layer_compiles_once_for_each_scale(golden: Any, small: Any) -> None:
+    model, job = small(golden), {"sides": sizes(23, 3, 1.2)}
     before = keras_seed.climb._cache_size()
     _filters(model, [0, 1, 2], **job)
     assert keras_seed.climb._cache_size() == before + 3
@@ -237,21 +229,21 @@ def test_a_layer_compiles_once_for_each_scale(golden: Any) -> None:
     assert keras_seed.climb._cache_size() == before + 3
 
 
-def test_only_an_ordinary_convolution_is_cut(golden: Any) -> None:
+def test_only_an_ordinary_convolution_is_cut(golden: Any, small: Any) -> None:
     def run(model: Model, x: jax.Array, *, path: str) -> jax.Array:
         return model.activation(path, x)
 
     x = jnp.ones((1, 16, 16, 3))
-    assert can_cut(_small(golden), "conv2", 1, x, run)
-    assert not can_cut(_small(golden), "relu1", 1, x, run)
-    grouped = _small(groups=2)
+    assert can_cut(small(golden), "conv2", 1, x, run)
+    assert not can_cut(small(golden), "relu1", 1, x, run)
+    grouped = small(groups=2)
     assert not can_cut(grouped, "conv2", 1, x, run)
     made = _filters(grouped, [5], rectify=False)
     assert made.alive.shape == (1,)
 
 
-def test_sizes_without_a_map_are_left_out(golden: Any) -> None:
-    model = _small(golden)
+def test_sizes_without_a_map_are_left_out(golden: Any, small: Any) -> None:
+    model = small(golden)
     assert usable_sides(model, "conv2", (5, 7, 8, 30)) == ((8, 30), [5, 7])
     assert usable_sides(model, "conv2", (3, 4)) == ((), [3, 4])
     # The flattened layer fixes the size.
@@ -265,8 +257,10 @@ def _blocks(result: Any, kind: type, group: int = 0) -> list[Any]:
     return [block for block in result.blocks[group].blocks if isinstance(block, kind)]
 
 
-def test_dead_filters_are_named_and_not_drawn(run_method: Callable[..., Any], golden: Any) -> None:
-    result = run_method("filters", *SMALL, model=_small(golden))
+def test_dead_filters_are_named_and_not_drawn(
+    run_method: Callable[..., Any], golden: Any, small: Any
+) -> None:
+    result = run_method("filters", *SMALL, model=small(golden))
     (finding,) = result.findings
     assert (finding.severity, finding.where, finding.value) == ("warn", "conv2", 1.0)
     assert "1 of 5 filters of conv2 are dead" in finding.message
@@ -289,10 +283,12 @@ def test_dead_filters_are_named_and_not_drawn(run_method: Callable[..., Any], go
 
 
 @pytest.mark.parametrize("alive", [0, 1, 3])
-def test_few_or_no_filters_respond(run_method: Callable[..., Any], golden: Any, alive: int) -> None:
+def test_few_or_no_filters_respond(
+    run_method: Callable[..., Any], golden: Any, alive: int, small: Any
+) -> None:
     bias = np.where(np.arange(5) < alive, 0.5, -1).astype(np.float32)
     kernel = golden["conv2.kernel"] * (bias > 0)
-    model = _small(golden | {"conv2.kernel": kernel, "conv2.bias": bias})
+    model = small(golden | {"conv2.kernel": kernel, "conv2.bias": bias})
     result = run_method("filters", *SMALL, model=model)
     montages = _blocks(result, Montage)
     assert len(montages) == min(alive, 1)
@@ -302,10 +298,12 @@ def test_few_or_no_filters_respond(run_method: Callable[..., Any], golden: Any, 
     assert f"{5 - alive} of 5" in result.findings[0].message
 
 
-def test_weights_that_are_not_finite_are_said(run_method: Callable[..., Any], golden: Any) -> None:
+def test_weights_that_are_not_finite_are_said(
+    run_method: Callable[..., Any], golden: Any, small: Any
+) -> None:
     broken = golden["conv2.bias"].copy()
     broken[1] = np.nan
-    result = run_method("filters", *SMALL, model=_small(golden | {"conv2.bias": broken}))
+    result = run_method("filters", *SMALL, model=small(golden | {"conv2.bias": broken}))
     assert "1 not finite): 1, 3." in result.findings[0].message
 
 
@@ -326,9 +324,9 @@ def test_units_keep_and_the_configuration_s_layers(run_method: Callable[..., Any
 
 
 def test_a_layer_too_deep_for_the_pictures_is_said(
-    run_method: Callable[..., Any], golden: Any
+    run_method: Callable[..., Any], golden: Any, small: Any
 ) -> None:
-    result = run_method("filters", "layers=[conv2]", "method.filters.size=6", model=_small(golden))
+    result = run_method("filters", "layers=[conv2]", "method.filters.size=6", model=small(golden))
     assert "gives no map" in result.blocks[0].blocks[0].text
     assert not result.findings
 

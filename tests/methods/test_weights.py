@@ -77,13 +77,11 @@ def test_dense_layers_are_a_curve_and_histograms(run_method: Any, lenet: Any) ->
     assert everything.counts.sum() == kernel.size
 
 
-def test_kernels_on_three_channels_are_in_colour(run_method: Any) -> None:
+def test_kernels_on_three_channels_are_in_colour(run_method: Any, model_of: Any) -> None:
     import jax
     from flax import nnx
 
     from reportgen.core.spec import InputSpec
-    from reportgen.models import nnx as adapter
-    from reportgen.models.base import Model, outline
 
     class Net(nnx.Module):
         def __init__(self, rngs: nnx.Rngs) -> None:
@@ -94,18 +92,7 @@ def test_kernels_on_three_channels_are_in_colour(run_method: Any) -> None:
 
     spec = InputSpec(height=8, width=8, channels=3, order="bgr")
     module = Net(nnx.Rngs(0))
-    program, shapes = adapter.split(lambda: Net(nnx.Rngs(0)))
-    seen = outline(program=program, parameters=shapes, spec=spec)
-    model = Model(
-        parameters=adapter.parameters_of(module, program),
-        program=program,
-        name="net",
-        architecture="Net",
-        spec=spec,
-        layers=seen.layers,
-        flops=seen.flops,
-        classes=tuple("abcdef"),
-    )
+    model = model_of(Net, spec)
     (group,) = run_method("weights", model=model).blocks
     (montage,) = _blocks(group, Montage)
     assert montage.colormap is None

@@ -11,8 +11,7 @@ import pytest
 from flax import nnx
 
 from reportgen.core.spec import InputSpec
-from reportgen.models import nnx as adapter
-from reportgen.models.base import Model, outline
+from reportgen.models.base import Model
 from reportgen.models.zoo.layers import Relu
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=False)
@@ -50,19 +49,9 @@ def module() -> Net:
 
 
 @pytest.fixture(scope="module")
-def model(module: Net) -> Model:
-    program, shapes = adapter.split(lambda: Net(nnx.Rngs(0)))
-    seen = outline(program=program, parameters=shapes, spec=SPEC)
-    return Model(
-        parameters=adapter.parameters_of(module, program),
-        program=program,
-        name="net",
-        architecture="Net",
-        spec=SPEC,
-        layers=seen.layers,
-        flops=seen.flops,
-        classes=tuple("abcde"),
-    )
+def model(model_of: Any) -> Model:
+    made: Model = model_of(Net, SPEC, tuple("abcde"))
+    return made
 
 
 @pytest.fixture(scope="module")

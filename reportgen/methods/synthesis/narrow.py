@@ -48,7 +48,7 @@ def can_cut(
     narrow = cut(model, path, jnp.int32(unit))
     try:
         seen = run(narrow, x, path=path)
-    except (TypeError, ValueError):
+    except Exception:  # noqa: BLE001 (each framework has errors of its own for a shape that is off)
         return False
     whole = run(model, x, path=path)
     if seen.shape != (*whole.shape[:-1], 1):

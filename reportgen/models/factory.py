@@ -1,0 +1,221 @@
+"""From the name of a user's factory to an adapted network of whatever framework it returns."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+import os
+import sys
+import traceback
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen, nnx
+
+from reportgen.core.errors import ConfigError, ModelError, did_you_mean
+from reportgen.core.spec import InputSpec
+from reportgen.models import function
+from reportgen.models import linen as linen_adapter
+from reportgen.models import nnx as nnx_adapter
+from reportgen.models.base import Adapted
+
+KERAS_FILE = ".keras"
+_STDLIB = str(Path(os.__file__).parent)
+_EXPECTED = (
+    "It returns a Flax nnx or Linen module, a function f(params, x), a pair (init, f) with "
+    "init(key) -> params, or a Keras model."
+)
+
+
+def adapt(
+    name: str,
+    kwargs: Mapping[str, Any],
+    spec: InputSpec,
+    parameters: Callable[[], Mapping[str, Any]],
+) -> Adapted:
+    """The network that a factory makes; nothing is computed (Keras builds its own weights).
+
+    Args:
+      name: ``package.module:name``, or the path of a saved ``.keras`` file.
+      kwargs: passed to the factory.
+      parameters: shapes by dotted name out of the weights file, for a function that comes without
+        an ``init``.
+
+    Raises:
+      ModelError: if it cannot be imported, raises, wants other arguments, or returns what is no
+        network.
+    """
+    # Read by Keras when it is first imported, which the user's module may do.
+    os.environ.setdefault("KERAS_BACKEND", "jax")
+    if name.endswith(KERAS_FILE):
+        return _keras().load(Path(name), kwargs)
+    factory, module = _imported(name)
+    build = calling(name, factory, kwargs)
+    return adapt_made(build, spec, parameters, abstract=not _speaks_keras(module))
+
+
+def adapt_made(
+    build: Callable[[int], Any],
+    spec: InputSpec,
+    parameters: Callable[[], Mapping[str, Any]] | None = None,
+    *,
+    abstract: bool = True,
+) -> Adapted:
+    """The network that a function of the seed makes; see ``adapt``.
+
+    Args:
+      abstract: build it abstractly to see of what kind it is.
+    """
+    made = _probed(build) if abstract else build(0)
+    if isinstance(made, nnx.Module):
+        return nnx_adapter.adapt(build)
+    if isinstance(made, linen.Module):
+        return linen_adapter.adapt(made, spec)
+    if "keras" in sys.modules and isinstance(made, sys.modules["keras"].Model):
+        return _keras().adapt(_keras().made_anew(build) if abstract else made)
+    if isinstance(made, tuple) and len(made) == 2 and all(map(callable, made)):
+        return function.adapt(made[1], spec, init=made[0])
+    if isinstance(made, tuple) or not callable(made):
+        kind = f"{type(made).__module__}.{type(made).__qualname__}"
+        raise ModelError(f"model.factory returned a {kind}.", _EXPECTED)
+    if isinstance(getattr(made, "__wrapped__", None), nnx.Module):  # nnx.jit(module)
+        return nnx_adapter.adapt(lambda seed: build(seed).__wrapped__)
+    return function.adapt(made, spec, parameters=parameters)
+
+
+def _imported(name: str) -> tuple[Callable[..., Any], Any]:
+    module_name, colon, attribute = name.partition(":")
+    if not colon or not module_name or not attribute:
+        raise ConfigError(
+            f"model.factory is {name!r}.",
+            "Write it as package.module:name, or give the path of a saved .keras file.",
+        )
+    try:
+        module = importlib.import_module(module_name)
+    except Exception as error:
+        raise ModelError(
+            f"model.factory {name!r} cannot be imported: {told(error)}.",
+            "It is looked for among what is installed and in the folder the command is run in "
+            f"({Path.cwd()}).",
+        ) from error
+    found: Any = module
+    for part in attribute.split("."):
+        found = getattr(found, part, None)
+    if not callable(found):
+        names = [key for key, value in vars(module).items() if callable(value)]
+        raise ModelError(
+            f"{module_name} has no function or class {attribute!r}.", did_you_mean(attribute, names)
+        )
+    return found, module
+
+
+def calling(
+    name: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]
+) -> Callable[[int], Any]:
+    """A factory as a function of the seed, its arguments checked."""
+    given = dict(kwargs)
+    signature = _signature(factory)
+    wants_rngs = signature is not None and "rngs" in signature.parameters and "rngs" not in given
+    if name.startswith("keras.applications") and "weights" not in given:
+        given["weights"] = None  # its default would be downloaded; ours come by weights.path
+    if signature is not None:
+        _check(name, signature, {*given, *(("rngs",) if wants_rngs else ())})
+
+    def build(seed: int) -> Any:
+        # The random streams are made here, inside of the abstract evaluation that uses them.
+        more = {"rngs": nnx.Rngs(seed)} if wants_rngs else {}
+        try:
+            return factory(**given, **more)
+        except Exception as error:
+            raise ModelError(
+                f"model.factory {name!r} raised {told(error)}.",
+                "Compare model.kwargs with what it expects: "
+                f"{name.partition(':')[2]}{signature or '(…)'}",
+            ) from error
+
+    return build
+
+
+def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
+    # A class of Flax nnx has a metaclass whose own signature hides the constructor's.
+    is_class = inspect.isclass(factory)
+    try:
+        signature = inspect.signature(factory.__init__ if is_class else factory)  # type: ignore[misc]
+    except (TypeError, ValueError):
+        return None
+    if not is_class:
+        return signature
+    return signature.replace(
+        parameters=list(signature.parameters.values())[1:],
+        return_annotation=inspect.Signature.empty,
+    )
+
+
+def _check(name: str, signature: inspect.Signature, given: set[str]) -> None:
+    known = signature.parameters
+    short = f"{name.partition(':')[2]}{signature}"
+    open_ended = any(p.kind is p.VAR_KEYWORD for p in known.values())
+    if not open_ended and (unknown := sorted(given - set(known))):
+        raise ModelError(
+            f"model.factory {name!r} takes no argument {unknown[0]!r}: {short}.",
+            did_you_mean(unknown[0], [key for key in known if key != "rngs"]),
+        )
+    missing = [
+        p.name
+        for p in known.values()
+        if p.default is p.empty
+        and p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        and p.name not in given
+    ]
+    if missing:
+        hint = " ".join(f"+model.kwargs.{argument}=…" for argument in missing)
+        if missing[0] in ("params", "parameters", "variables", "weights") and len(missing) == 2:
+            hint = "If this is the network itself, name a function that returns it."
+        raise ModelError(f"model.factory {name!r} needs {', '.join(missing)}: {short}.", hint)
+
+
+def _probed(build: Callable[[int], Any]) -> Any:
+    """What a factory returns, found without computing anything; only its type may be used."""
+    made = []
+
+    def probe() -> jax.Array:
+        made.append(build(0))
+        return jnp.zeros(())
+
+    jax.eval_shape(probe)
+    return made[0]
+
+
+def _speaks_keras(module: Any) -> bool:
+    """Whether a module is Keras's or imports from it: its models are not built abstractly."""
+    names = [module.__name__]
+    for value in list(vars(module).values()):
+        is_module = inspect.ismodule(value)
+        names.append(value.__name__ if is_module else str(getattr(value, "__module__", "")))
+    return any(name.partition(".")[0] == "keras" for name in names)
+
+
+def _keras() -> Any:
+    try:
+        from reportgen.models import keras  # type: ignore[attr-defined]
+    except ImportError as error:
+        raise ModelError(
+            f"A Keras model needs Keras: {error}.", "Install it: pip install 'reportgen[keras]'"
+        ) from error
+    return keras
+
+
+def told(error: Exception) -> str:
+    """An exception in one line, with the last place in it that is the user's own."""
+    first = (str(error).splitlines() or [""])[0].rstrip(".")
+    text = first if isinstance(error, ImportError) else f"{type(error).__name__}: {first}"
+    libraries = ("site-packages", "dist-packages", f"{os.sep}reportgen{os.sep}", "<frozen", _STDLIB)
+    frames = [
+        frame
+        for frame in traceback.extract_tb(error.__traceback__)
+        if not any(part in frame.filename for part in libraries)
+    ]
+    return f"{text} ({Path(frames[-1].filename).name}:{frames[-1].lineno})" if frames else text

@@ -1,0 +1,1 @@
+"""Running a network's jaxpr under rules of our own: one interpreter, and what is marked for it."""

@@ -1,0 +1,153 @@
+"""One interpreter of jaxprs: operations run as they are, or as a rule says.
+
+It goes into ``jit``, ``remat`` and calls, and unrolls ``scan``, but only where something is looked
+for inside; all else is bound as it was traced, custom derivatives included.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import nullcontext
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+Scopes = tuple[str, ...]
+Rule = Callable[[JaxprEqn, list[Any], Scopes], "list[Any] | None"]
+Wanted = Callable[[Jaxpr], bool]
+
+# Operations that only run the program inside of them.
+CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "remat2", "remat", "checkpoint"})
+
+
+def bodies(eqn: JaxprEqn) -> Iterator[Jaxpr]:
+    """The programs inside an operation."""
+    for value in eqn.params.values():
+        for part in value if isinstance(value, tuple | list) else (value,):
+            if isinstance(part, ClosedJaxpr):
+                yield part.jaxpr
+            elif isinstance(part, Jaxpr):
+                yield part
+
+
+def walk(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
+    """All operations of a program, inner ones too."""
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for body in bodies(eqn):
+            yield from walk(body)
+
+
+def enters(eqn: JaxprEqn, wanted: Wanted) -> bool:
+    """Whether ``evaluate`` goes into an operation to run what is inside, one by one."""
+    name = eqn.primitive.name
+    return (name in CALLS or name == "scan") and any(wanted(body) for body in bodies(eqn))
+
+
+def shape_of(variable: Any) -> tuple[int, ...]:
+    """Shape of a variable or literal of a program."""
+    return tuple(variable.aval.shape)
+
+
+def scopes_of(eqn: JaxprEqn) -> Scopes:
+    """Names of the scopes that an operation was traced in, outermost first."""
+    stack = eqn.source_info.name_stack.stack
+    return tuple(str(part.name) for part in stack if hasattr(part, "name"))
+
+
+def evaluate(
+    closed: ClosedJaxpr, arguments: Sequence[Any], rule: Rule, wanted: Wanted
+) -> list[Any]:
+    """Run a program.
+
+    Args:
+      arguments: one for each input, arrays or tracers.
+      rule: called with an operation, its inputs and the names of its scopes before it runs;
+        returns its outputs, or None to have it run as it is.
+      wanted: whether the rule has to see the operations of an inner program.
+
+    Returns:
+      The outputs, flat.
+    """
+    return _evaluate(closed.jaxpr, closed.consts, arguments, (), rule, wanted)
+
+
+def _evaluate(
+    jaxpr: Jaxpr,
+    constants: Sequence[Any],
+    arguments: Sequence[Any],
+    outer: Scopes,
+    rule: Rule,
+    wanted: Wanted,
+) -> list[Any]:
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
+    values.update(zip(jaxpr.invars, arguments, strict=True))
+    for eqn in jaxpr.eqns:
+        inputs = [v.val if isinstance(v, Literal) else values[v] for v in eqn.invars]
+        scopes = outer + scopes_of(eqn)
+        outputs = rule(eqn, inputs, scopes)
+        if outputs is None:
+            outputs = _run(eqn, inputs, scopes, rule, wanted)
+        values.update(zip(eqn.outvars, outputs, strict=True))
+    return [v.val if isinstance(v, Literal) else values[v] for v in jaxpr.outvars]
+
+
+def _run(eqn: JaxprEqn, inputs: list[Any], scopes: Scopes, rule: Rule, wanted: Wanted) -> list[Any]:
+    if enters(eqn, wanted):
+        if eqn.primitive.name == "scan":
+            return _unrolled(eqn, inputs, scopes, rule, wanted)
+        body, constants = _body(eqn)
+        return _evaluate(body, constants, inputs, scopes, rule, wanted)
+    with getattr(eqn.ctx, "manager", nullcontext()):
+        outputs = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(eqn.params))
+    return list(outputs) if eqn.primitive.multiple_results else [outputs]
+
+
+def _body(eqn: JaxprEqn) -> tuple[Jaxpr, Sequence[Any]]:
+    body: Any = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
+    return (body.jaxpr, body.consts) if isinstance(body, ClosedJaxpr) else (body, ())
+
+
+def _unrolled(
+    eqn: JaxprEqn, inputs: list[Any], scopes: Scopes, rule: Rule, wanted: Wanted
+) -> list[Any]:
+    """A scan, iteration by iteration."""
+    body, constants = _body(eqn)
+    fixed, carried = eqn.params["num_consts"], eqn.params["num_carry"]
+    length = eqn.params["length"]
+    shared, carry = inputs[:fixed], inputs[fixed : fixed + carried]
+    scanned = inputs[fixed + carried :]
+    stacks: list[list[Any]] = [[] for _ in eqn.outvars[carried:]]
+    order = range(length)[::-1] if eqn.params["reverse"] else range(length)
+    for i in order:
+        slices = [jax.lax.index_in_dim(part, i, keepdims=False) for part in scanned]
+        out = _evaluate(body, constants, [*shared, *carry, *slices], scopes, rule, wanted)
+        carry = out[:carried]
+        for stack, value in zip(stacks, out[carried:], strict=True):
+            stack.append(value)
+    if eqn.params["reverse"]:
+        stacks = [stack[::-1] for stack in stacks]
+    return [*carry, *(jnp.stack(stack) for stack in stacks)]
+
+
+def operations(eqn: JaxprEqn) -> int:
+    """Floating-point operations: 2 x the multiply-adds of convolutions and matrix products.
+
+    Those two are what published FLOP tables count, and all but a percent or so of the work;
+    everything else counts as none. Loops count every round, branches the dearest one.
+    """
+    name = eqn.primitive.name
+    if name == "conv_general_dilated":
+        kernel = shape_of(eqn.invars[1])
+        out_channels = kernel[eqn.params["dimension_numbers"].rhs_spec[0]]
+        return 2 * math.prod(shape_of(eqn.outvars[0])) * math.prod(kernel) // out_channels
+    if name == "dot_general":
+        (contracting, _), _ = eqn.params["dimension_numbers"]
+        left = shape_of(eqn.invars[0])
+        return 2 * math.prod(shape_of(eqn.outvars[0])) * math.prod(left[a] for a in contracting)
+    inner = [sum(map(operations, body.eqns)) for body in bodies(eqn)]
+    times = eqn.params["length"] if name == "scan" else 1
+    return times * (max(inner, default=0) if name == "cond" else sum(inner))

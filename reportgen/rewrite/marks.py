@@ -1,0 +1,40 @@
+"""A mark in the traced program: this value is the output of that layer.
+
+Layers are marked by a primitive of our own instead of being collected while Python runs, so a mark
+is found wherever JAX takes it: into ``jit``, ``remat`` and the bodies of ``scan``, where a value
+that is held in a Python variable would be a leaked tracer.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+from jax.extend.core import Primitive
+from jax.interpreters import ad, batching, mlir
+
+SCOPE = "layer:"  # of the named scope that holds all of a layer's operations, before its path
+
+mark_p = Primitive("layer")
+mark_p.def_impl(lambda value, **_: value)
+mark_p.def_abstract_eval(lambda value, **_: value)
+mlir.register_lowering(mark_p, lambda context, value, **_: [value])
+ad.deflinear2(mark_p, lambda cotangent, value, **_: [cotangent])
+batching.defvectorized(mark_p)
+
+
+def mark(output: Any, path: str, kind: str) -> Any:
+    """A layer's output, marked; its value is unchanged.
+
+    Args:
+      output: an array, or a pytree whose arrays are marked as ``path[key]``.
+      path: the layer's dotted path.
+      kind: ``conv``, ``dense``, …
+    """
+
+    def one(key: Any, leaf: Any) -> Any:
+        if not isinstance(leaf, jax.Array):
+            return leaf
+        return mark_p.bind(leaf, path=path + jax.tree_util.keystr(key), kind=kind)
+
+    return jax.tree_util.tree_map_with_path(one, output)
