@@ -20,7 +20,9 @@ def fit(image: Image.Image, spec: InputSpec) -> np.ndarray:
     Args:
       image: ``L`` or ``RGB``; turned to grey (ITU-R 601) or repeated over the channels.
     """
-    image = image.convert("L" if spec.channels == 1 else "RGB")
+    mode = "L" if spec.channels == 1 else "RGB"
+    if image.mode != mode:  # convert copies what needs no change
+        image = image.convert(mode)
     array = np.asarray(_to_size(image, spec))
     return array if array.ndim == 3 else array[..., None]
 

@@ -80,7 +80,7 @@ class _File:
         return array
 
 
-def make_store(shape: Sequence[int], dtype: np.dtype, in_memory: int = IN_MEMORY) -> Store:
-    """Room for ``shape[0]`` arrays of the shape that follows; a file beyond ``in_memory`` bytes."""
-    fits = math.prod(shape) * dtype.itemsize <= in_memory
+def make_store(shape: Sequence[int], dtype: np.dtype) -> Store:
+    """Room for ``shape[0]`` arrays of the shape that follows; a file beyond ``IN_MEMORY`` bytes."""
+    fits = math.prod(shape) * dtype.itemsize <= IN_MEMORY
     return (_Memory if fits else _File)(tuple(shape), dtype)
