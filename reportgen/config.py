@@ -24,6 +24,8 @@ class ModelConfig:
       factory: ``package.module:name`` of what builds the module.
       kwargs: passed to the factory.
       classes: names of the outputs; empty for their numbers.
+      output: which part of a tuple or dictionary that the network returns (``logits``, ``0``);
+        empty if it returns one array.
       embedded: file of the weights shipped with reportgen; empty if there are none.
     """
 
@@ -32,15 +34,39 @@ class ModelConfig:
     kwargs: dict[str, Any]
     input: InputSpec
     classes: Texts
+    output: Text
     embedded: str
 
 
 @settings
 class WeightsConfig:
-    """``weights``: a file, the embedded ones (no path), or random ones asked for by name."""
+    """``weights``: where they come from.
 
+    Attributes:
+      source: ``file``, ``embedded`` (a path makes it a file), ``random``, or ``factory``: those
+        that the model's factory makes or loads itself.
+      strict: refuse a file that does not fit the network tensor by tensor; else load what fits,
+        and list the rest in the report.
+    """
+
+    source: Literal["embedded", "file", "random", "factory"]
     path: str | None
-    random: Switch
+    strict: Switch
+
+
+@settings
+class ScoreConfig:
+    """``score``: the scalar of the output that is explained, one for each class or channel.
+
+    Attributes:
+      kind: ``logit`` of a class; ``channel_mean`` over all positions and ``pixel`` for dense
+        predictions; ``norm`` of an embedding.
+      row, column: of the pixel; None for the centre.
+    """
+
+    kind: Literal["logit", "channel_mean", "pixel", "norm"]
+    row: Whole | None
+    column: Whole | None
 
 
 @settings
@@ -104,6 +130,7 @@ class Config:
 
     model: ModelConfig
     weights: WeightsConfig
+    score: ScoreConfig
     data: DataConfig
     layers: Texts
     method: dict[str, dict[str, Any]]

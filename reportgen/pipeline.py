@@ -71,7 +71,7 @@ class _Job:
 
 def list_layers(node: DictConfig) -> Network:
     """The network of a configuration; no weights are read and nothing is computed."""
-    return open_network(configuration.read(node).model)
+    return open_network(configuration.read(node))
 
 
 def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: Progress) -> Outcome:
@@ -93,10 +93,10 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
     with staged(target) as folder:
         _start_jax(config)
         progress.start("model and images", 1)
-        network = open_network(config.model)
+        network = open_network(config)
         for name, method in methods.items():
             _select(name, method, network.outline.layers, config)
-        model, weights = load_model(network, config.weights, config.seed)
+        model, weights = load_model(network, config)
         images = load_images(config.data, model.spec, model.classes, config.seed)
         progress.advance(1)
         progress.finish()
@@ -296,7 +296,7 @@ def _model_card(model: Model, weights: Weights) -> ModelCard:
         weights=weights.source,
         weights_sha256=weights.sha256,
         weights_random=weights.random,
-        scores="logits, before any softmax",
+        scores=model.head.words,
         classes=model.classes,
     )
 
