@@ -7,7 +7,7 @@ Names and layouts are given as PyTorch's (``conv1.weight``: output, input, heigh
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -29,18 +29,14 @@ _OLD_TYPES = {4: "Convolution", 14: "InnerProduct", 39: "Deconvolution"}
 
 
 def read(path: Path) -> Checkpoint:
-    """The blobs by layer; a Scale after a BatchNorm is merged into it.
+    """The blobs by layer, made arrays when asked for; a Scale is merged into its BatchNorm.
 
     Raises:
       WeightsError: if the file is damaged or of Caffe's first format.
     """
     tensors: dict[str, Tensor] = {}
     with reading(path, KIND):
-        data = path.read_bytes()
-        # Floats declared as bytes are not copied one by one; files that were not packed need it.
-        net = _message(packed=True).FromString(data)
-        if not all(_packed(blob) for layer in _layers(net) for blob in layer.blobs):
-            net = _message(packed=False).FromString(data)
+        net = _parsed(path.read_bytes())
     if any(layer.HasField("layer") for layer in net.layers):
         raise WeightsError(
             f"{path} is in Caffe's first format (V0).",
@@ -59,30 +55,53 @@ def read(path: Path) -> Checkpoint:
         if kind == "BatchNorm":
             norms.update(dict.fromkeys(layer.top, layer.name))
         with reading(path, KIND):
-            for leaf, array in _arrays(kind, [_values(blob) for blob in layer.blobs]):
-                tensors[f"{name}.{leaf}".replace("/", ".")] = held(array)
+            for leaf, tensor in _tensors(path, kind, list(layer.blobs)):
+                tensors[f"{name}.{leaf}".replace("/", ".")] = tensor
     return Checkpoint(KIND, tensors)
+
+
+def _parsed(data: bytes) -> Any:
+    for packed in (True, False):
+        net = _message(packed=packed).FromString(data)
+        # Floats declared as bytes are not copied one by one; files that were not packed need it.
+        single, double = (4, 8) if packed else (1, 1)
+        short = [
+            layer.name
+            for layer in _layers(net)
+            for blob in layer.blobs
+            if prod(_shape(blob)) not in (len(blob.data) / single, len(blob.double_data) / double)
+        ]
+        if not short:
+            return net
+    raise ValueError(f"layer {short[0]!r} has fewer or more values than its shape has")
 
 
 def _layers(net: Any) -> list[Any]:
     return [*net.layers, *net.layer]
 
 
-def _arrays(kind: str, blobs: list[np.ndarray]) -> list[tuple[str, np.ndarray]]:
+def _tensors(path: Path, kind: str, blobs: list[Any]) -> list[tuple[str, Tensor]]:
     if kind == "BatchNorm":
         # Sums over an exponential window, and the window's weight: zero before any training.
-        mean, variance, weight = blobs
-        factor = 0.0 if weight.flat[0] == 0 else 1.0 / weight.flat[0]
-        return [("running_mean", mean.ravel() * factor), ("running_var", variance.ravel() * factor)]
+        mean, variance, weight = (_values(blob).ravel() for blob in blobs)
+        factor = 0.0 if weight[0] == 0 else 1.0 / weight[0]
+        return [("running_mean", held(mean * factor)), ("running_var", held(variance * factor))]
     named = []
     for place, blob in enumerate(blobs):
         leaf = ("weight", "bias")[place] if place < 2 else str(place)
+        shape = _shape(blob)
         if place == 0 and kind == "InnerProduct":
-            blob = blob.reshape(blob.shape[-2:])
-        elif kind in _OLD_TYPES.values() and place == 1:
-            blob = blob.ravel()
-        named.append((leaf, blob))
+            shape = shape[-2:]
+        elif place == 1 and kind in _OLD_TYPES.values():
+            shape = shape[-1:]
+        dtype = "float64" if blob.double_data else "float32"
+        named.append((leaf, Tensor(shape, dtype, partial(_reshaped, path, blob, shape))))
     return named
+
+
+def _reshaped(path: Path, blob: Any, shape: tuple[int, ...]) -> np.ndarray:
+    with reading(path, KIND):
+        return _values(blob).reshape(shape)
 
 
 def _shape(blob: Any) -> tuple[int, ...]:
@@ -91,18 +110,10 @@ def _shape(blob: Any) -> tuple[int, ...]:
     return (blob.num, blob.channels, blob.height, blob.width)
 
 
-def _packed(blob: Any) -> bool:
-    count = prod(_shape(blob))
-    return len(blob.data) == 4 * count or len(blob.double_data) == 8 * count
-
-
 def _values(blob: Any) -> np.ndarray:
-    shape = _shape(blob)
-    for data, dtype in ((blob.data, "<f4"), (blob.double_data, "<f8")):
-        if len(data):
-            flat = np.frombuffer(data, dtype) if isinstance(data, bytes) else np.array(data, dtype)
-            return flat.reshape(shape)
-    return np.zeros(shape, np.float32) if prod(shape) == 0 else np.zeros(0).reshape(shape)
+    data, dtype = (blob.double_data, "<f8") if blob.double_data else (blob.data, "<f4")
+    flat = np.frombuffer(data, dtype) if isinstance(data, bytes) else np.array(data, dtype)
+    return flat.reshape(_shape(blob))
 
 
 @cache

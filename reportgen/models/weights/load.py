@@ -84,7 +84,10 @@ def read(path: Path) -> Checkpoint:
     Raises:
       WeightsError: if it is of no known format, or damaged.
     """
-    return _reader(path)(path)
+    try:
+        return _reader(path)(path)
+    except OSError as error:
+        raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
 
 
 def sha256(path: Path) -> str:

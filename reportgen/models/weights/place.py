@@ -79,7 +79,7 @@ def fit(
 
     Raises:
       WeightsError: listing mis-shaped, non-finite, missing and left-over tensors by name; without
-        ``strict`` only if nothing fits.
+        ``strict`` only if nothing fits, or all would though it is of another version.
     """
     found = names.match(
         tuple(shapes),
@@ -88,6 +88,8 @@ def fit(
         naming.ignored,
         numbered=checkpoint.numbered,
     )
+    if naming.published and found.sought:
+        _check_version(path, checkpoint, shapes, naming)
     if 3 * len(found.sources) < len(shapes) and (strict or not found.sources):
         raise _another(path, checkpoint, shapes, found)
     problems = _Problems({}, {}, tuple(found.sought), found.unused)
@@ -105,7 +107,8 @@ def fit(
             continue
         flat = naming.flattened.get(name.rpartition(".")[0])
         values = arrange(tensor.read(), wanted.shape, first=first, flattened=flat)
-        values = values.astype(wanted.dtype, copy=False)
+        with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
+            values = values.astype(wanted.dtype, copy=False)
         if bad := _not_finite(values):
             problems.values[name] = (
                 f"not finite: {label} has {bad:,} NaN or infinite of {values.size:,}"
@@ -197,6 +200,27 @@ def _another(
         f"{some(found.unused) or 'no tensors'}; the network has {some(tuple(found.sought))}.",
         checkpoint.advice or "Check that model= names the network that was trained.",
     )
+
+
+def _check_version(
+    path: Path,
+    checkpoint: Checkpoint,
+    shapes: Mapping[str, jax.ShapeDtypeStruct],
+    naming: Naming,
+) -> None:
+    """Refuse a publisher's file that has all of the network's names and is not among its own.
+
+    Two versions of a residual network differ in where they stride, in no name and in no shape.
+    """
+    alike = names.match(
+        tuple(shapes), checkpoint.tensors, {}, naming.ignored, numbered=checkpoint.numbered
+    )
+    if not alike.sought:
+        raise WeightsError(
+            f"{path} names its layers as this network does, but is of another version of it, which "
+            f"computes otherwise. This one takes files of: {', '.join(sorted(naming.published))}.",
+            "Choose the model= of the version that was trained.",
+        )
 
 
 def _hint(
