@@ -12,12 +12,11 @@ import math
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from flax import nnx
 from hydra import compose, initialize_config_dir
 
 from reportgen.compose import conf_dir
@@ -72,12 +71,12 @@ class Case:
 
     def parameters(self) -> dict[str, np.ndarray]:
         """Dotted name to array, in Flax's layout."""
-        return seeded(self.network.shapes)
+        return seeded(self.network.adapted.shapes)
 
-    @cached_property
+    @property
     def published(self) -> dict[str, dict[str, str]]:
         """Scheme to our paths to the source's names."""
-        return nnx.eval_shape(lambda: self.network.build(0)).published()
+        return self.network.adapted.network.published()
 
     @property
     def scheme(self) -> str:
@@ -87,7 +86,8 @@ class Case:
 
     def count(self) -> int:
         """Parameters without the statistics of batch norms."""
-        sizes = {name: math.prod(given.shape) for name, given in self.network.shapes.items()}
+        shapes = self.network.adapted.shapes
+        sizes = {name: math.prod(given.shape) for name, given in shapes.items()}
         return sum(n for name, n in sizes.items() if not name.endswith((".mean", ".var")))
 
 
@@ -95,8 +95,8 @@ class Case:
 def case(name: str, *overrides: str) -> Case:
     """A network by its name; nothing large is made before it is asked for."""
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = read(compose("config", [f"model={name}", "weights=random", *overrides])).model
-    return Case(name, open_network(config), picture(config.input.shape))
+        config = read(compose("config", [f"model={name}", "weights=random", *overrides]))
+    return Case(name, open_network(config), picture(config.model.input.shape))
 
 
 def seeded(shapes: Mapping[str, Any], seed: int = 1) -> dict[str, np.ndarray]:

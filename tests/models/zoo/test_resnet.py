@@ -121,7 +121,7 @@ def test_only_sources_that_compute_the_same_are_given() -> None:
 @pytest.mark.parametrize("name", ["resnet18", "resnet50"])
 def test_torchvisions_and_timms_names_are_our_own(name: str) -> None:
     given = case(name)
-    modules = {parameter.rpartition(".")[0] for parameter in given.network.shapes}
+    modules = {parameter.rpartition(".")[0] for parameter in given.network.adapted.shapes}
     for scheme in ("torchvision", "timm"):
         assert given.published[scheme] == {path: path for path in modules}
 
@@ -162,7 +162,7 @@ def test_kerass_names_beyond_depth_50(monkeypatch: pytest.MonkeyPatch) -> None:
     names = given.published["keras"]
     assert set(names.values()) == set(kernels)
     for path, name in names.items():
-        kernel = given.network.shapes.get(f"{path}.kernel")
+        kernel = given.network.adapted.shapes.get(f"{path}.kernel")
         assert kernel is None or kernel.shape == kernels[name]
 
 
