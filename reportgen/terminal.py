@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -107,17 +108,22 @@ def show_outcome(outcome: Outcome) -> None:
     )
 
 
-def show_layers(name: str, table: LayerTable) -> None:
-    """The table of layers."""
+def show_layers(name: str, table: LayerTable, notes: Sequence[str]) -> None:
+    """The table of layers, and what else is to be known of the network."""
     shown = Table(title=escape(name), title_justify="left", box=None, padding=(0, 2, 0, 0))
     for column in table.columns:
         right = column in ("parameters", "FLOPs")
-        shown.add_column(column, justify="right" if right else "left", overflow="fold")
+        # A path must survive being copied from the screen; shapes may break.
+        whole = column != "parameter shapes"
+        shown.add_column(
+            column, justify="right" if right else "left", overflow="fold", no_wrap=whole
+        )
     for row in (*table.rows, table.totals):
         cells = [f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row]
         shown.add_row(*(escape(cell) for cell in cells))
     out.print(shown)
-    out.print(table.caption, markup=False)
+    for note in (table.caption, *notes):
+        out.print(note, markup=False, soft_wrap=True)
 
 
 def show_error(error: UserError) -> None:

@@ -20,11 +20,13 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 from reportgen.core.spec import InputSpec
 from reportgen.models.head import Ending, Head, choose_output, ending
 from reportgen.rewrite.interpreter import (
+    ROUND,
     Scopes,
     bodies,
     enters,
     evaluate,
     operations,
+    scanned,
     walk,
 )
 from reportgen.rewrite.marks import SCOPE, mark_p
@@ -75,6 +77,8 @@ class LayerInfo:
       shape: of the output, without the batch.
       parameters: names and shapes of the layer's own parameters, in the layout of Flax (HWIO).
       flops: of this layer and what it contains, for one image; a multiply-add counts as two.
+      round: of the scan that the layer runs in, if the network keeps the parameters of all rounds
+        stacked; those of this layer are the slices of this round.
     """
 
     path: str
@@ -82,6 +86,7 @@ class LayerInfo:
     shape: tuple[int, ...]
     parameters: tuple[tuple[str, tuple[int, ...]], ...]
     flops: int
+    round: int | None = None
 
     @property
     def parameter_count(self) -> int:
@@ -115,6 +120,7 @@ class _Traced:
 
     def run(self, parameters: Mapping[str, Any], x: jax.Array, recorder: _Recorder) -> jax.Array:
         """The network's output, or what goes into the softmax at its end."""
+        recorder.parameters = parameters
         arguments = [*(parameters[name] for name in sorted(parameters)), x]
         output = evaluate(self.closed, arguments, recorder, self.wanted)[0]
         return output if self.ending is None else recorder.logits
@@ -184,24 +190,34 @@ class _Recorder:
     kinds: dict[str, str] = field(default_factory=dict)
     calls: dict[str, int] = field(default_factory=dict)
     flops: dict[str, int] = field(default_factory=dict)
+    rounds: dict[str, int] = field(default_factory=dict)
+    stacked: set[str] = field(default_factory=set)
+    parameters: Mapping[str, Any] = field(default_factory=dict)
     logits: Any = None
 
     def __call__(self, eqn: JaxprEqn, inputs: list[Any], scopes: Scopes) -> list[Any] | None:
         if not enters(eqn, self.traced.wanted):
             self._charge(eqn, scopes)
+        elif eqn.primitive.name == "scan":
+            slices = {id(value) for value in scanned(eqn, inputs)}
+            self.stacked |= {name for name, v in self.parameters.items() if id(v) in slices}
         ending = self.traced.ending
         if ending is not None and eqn is ending.eqn:
             self.logits = inputs[ending.operand]
         if eqn.primitive is not mark_p:
             return None
         path = eqn.params["path"]
-        name = self._name(path)
-        self.calls[path] = self.calls.get(path, 0) + 1
+        name = self._name(path) + eqn.params["part"]
+        if eqn.params["last"]:  # of the arrays that this call returns
+            self.calls[path] = self.calls.get(path, 0) + 1
         output = inputs[0]
         if name in self.taps:
             output = output + self.taps[name]
         self.activations[name] = output
         self.kinds[name] = eqn.params["kind"]
+        rounds = [scope for scope in scopes if scope.startswith(ROUND)]
+        if rounds:
+            self.rounds[name] = int(rounds[-1].removeprefix(ROUND))
         if name == self.stop:
             raise _Reached(output)
         return [output]
@@ -297,11 +313,13 @@ class Model:
 
     def layer_parameters(self, path: str) -> dict[str, jax.Array]:
         """A layer's own parameters by their short names (``kernel``, ``bias``)."""
-        module = path.partition("#")[0]
-        return {
-            name: self.parameters[name if module == name else f"{module}.{name}"]
-            for name, _ in self.layer(path).parameters
-        }
+        layer, module = self.layer(path), path.partition("#")[0]
+        own = {}
+        for name, shape in layer.parameters:
+            array = self.parameters[name if module == name else f"{module}.{name}"]
+            stacked = layer.round is not None and array.ndim > len(shape)
+            own[name] = array[layer.round] if stacked else array
+        return own
 
     @property
     def parameter_count(self) -> int:
@@ -347,25 +365,38 @@ def outline(*, program: Program, parameters: Shapes, spec: InputSpec, head: Head
     scores = jax.eval_shape(
         lambda weights, x: found.scores(traced.run(weights, x, recorder)), dict(parameters), x
     )
-    own: dict[str, list[tuple[str, tuple[int, ...]]]] = {}
-    for dotted, array in parameters.items():
-        module, _, name = dotted.rpartition(".")
-        own.setdefault(module, []).append((name, tuple(array.shape)))
-    layers = tuple(
-        LayerInfo(
+    layers = tuple(_layers(recorder))
+    hidden = tuple(dict.fromkeys(_hidden(traced)))
+    return Outline(layers, int(scores.shape[-1]), recorder.flops.get("", 0), found, hidden)
+
+
+def _layers(recorder: _Recorder) -> Iterator[LayerInfo]:
+    own: dict[str, list[str]] = {}
+    for dotted in recorder.parameters:
+        own.setdefault(dotted.rpartition(".")[0], []).append(dotted)
+    listed: set[tuple[str, int | None]] = set()
+    for path, activation in recorder.activations.items():
+        module = path.partition("#")[0]
+        # A plain function's parameter may lie in no group: it is then its layer's only one.
+        names = own.get(module, [module] if module in recorder.parameters else [])
+        stacked = any(name in recorder.stacked for name in names)
+        turn = recorder.rounds.get(path) if stacked else None
+        first = (module, turn) not in listed  # a later call has no parameters of its own
+        listed.add((module, turn))
+        yield LayerInfo(
             path=path,
             kind=recorder.kinds[path],
             shape=tuple(activation.shape[1:]),
-            # A plain function's parameter may lie in no group: it is then a layer's only one.
             parameters=tuple(
-                own.get(path, [(path, tuple(parameters[path].shape))] if path in parameters else [])
+                (
+                    name.rpartition(".")[2],
+                    tuple(recorder.parameters[name].shape[name in recorder.stacked :]),
+                )
+                for name in (names if first else ())
             ),
             flops=recorder.flops.get(path, 0),
+            round=turn,
         )
-        for path, activation in recorder.activations.items()
-    )
-    hidden = tuple(dict.fromkeys(_hidden(traced)))
-    return Outline(layers, int(scores.shape[-1]), recorder.flops.get("", 0), found, hidden)
 
 
 def _hidden(traced: _Traced, jaxpr: Jaxpr | None = None) -> Iterator[tuple[str, str]]:

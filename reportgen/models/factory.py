@@ -51,7 +51,7 @@ def adapt(
     # Read by Keras when it is first imported, which the user's module may do.
     os.environ.setdefault("KERAS_BACKEND", "jax")
     if name.endswith(KERAS_FILE):
-        return _keras().load(Path(name), kwargs)
+        return _keras().load(Path(name), kwargs, spec)
     factory, module = _imported(name)
     build = calling(name, factory, kwargs)
     return adapt_made(build, spec, parameters, abstract=not _speaks_keras(module))
@@ -75,7 +75,7 @@ def adapt_made(
     if isinstance(made, linen.Module):
         return linen_adapter.adapt(made, spec)
     if "keras" in sys.modules and isinstance(made, sys.modules["keras"].Model):
-        return _keras().adapt(_keras().made_anew(build) if abstract else made)
+        return _keras().adapt(_keras().made_anew(build) if abstract else made, spec)
     if isinstance(made, tuple) and len(made) == 2 and all(map(callable, made)):
         return function.adapt(made[1], spec, init=made[0])
     if isinstance(made, tuple) or not callable(made):
@@ -143,7 +143,7 @@ def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
     # A class of Flax nnx has a metaclass whose own signature hides the constructor's.
     is_class = inspect.isclass(factory)
     try:
-        signature = inspect.signature(factory.__init__ if is_class else factory)  # type: ignore[misc]
+        signature = inspect.signature(factory.__init__ if is_class else factory)
     except (TypeError, ValueError):
         return None
     if not is_class:
@@ -200,7 +200,7 @@ def _speaks_keras(module: Any) -> bool:
 
 def _keras() -> Any:
     try:
-        from reportgen.models import keras  # type: ignore[attr-defined]
+        from reportgen.models import keras
     except ImportError as error:
         raise ModelError(
             f"A Keras model needs Keras: {error}.", "Install it: pip install 'reportgen[keras]'"

@@ -24,8 +24,8 @@ from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Adapted, Parameters
 from reportgen.models.evaluation import evaluation_arguments, in_words
-from reportgen.rewrite.interpreter import Scopes, evaluate, shape_of, walk
-from reportgen.rewrite.marks import mark
+from reportgen.rewrite.interpreter import Scopes, bind, evaluate, shape_of, walk
+from reportgen.rewrite.marks import SCOPE, mark
 
 Function = Callable[..., Any]
 
@@ -54,11 +54,16 @@ def _is_product(body: Jaxpr) -> bool:
 
 @dataclass
 class _Found:
-    """A layer in the flat program: its output variable grows while its own parameters join in."""
+    """A layer in the flat program: its output moves on while its own parameters join in.
+
+    Attributes:
+      product: output of the operation that does its work.
+    """
 
     path: str
     kind: str
     output: Any
+    product: Any
     channels_first: bool = False
 
 
@@ -127,7 +132,7 @@ class _Search:
             self._add(path, "norm", output)
 
     def _add(self, path: str, kind: str, output: Any) -> None:
-        layer = _Found(path, kind, output)
+        layer = _Found(path, kind, output, output)
         self.layers.append(layer)
         self.growing[output] = layer
 
@@ -146,7 +151,9 @@ def _group(names: frozenset[str]) -> str:
 def _named(eqn: JaxprEqn) -> tuple[str, str] | None:
     """Path and kind of an operation that is a layer without parameters."""
     primitive = eqn.primitive.name
-    called = str(eqn.params.get("name", "")).lstrip("_")
+    body = eqn.params.get("call_jaxpr") if primitive.startswith("custom_") else None
+    called = body.jaxpr.debug_info.func_name if body is not None else eqn.params.get("name", "")
+    called = str(called).lstrip("_").partition(" ")[0]
     if primitive in _POOLS:
         return _POOLS[primitive], "pool"
     if primitive == "max" and any(
@@ -163,11 +170,12 @@ def _named(eqn: JaxprEqn) -> tuple[str, str] | None:
 
 @dataclass(frozen=True)
 class _Marked:
-    """A flat program and the layers in it, by the variable that holds each one's output."""
+    """A flat program and its layers, by the variable of each one's output and of its work."""
 
     closed: ClosedJaxpr
     tree: Any
     layers: dict[Any, list[_Found]]
+    scopes: dict[Any, str]
     failure: Exception | None
 
 
@@ -213,7 +221,8 @@ def _search(
     for layer in search.layers:
         layer.channels_first = layer.output in search.channels_first
         layers.setdefault(layer.output, []).append(layer)
-    return _Marked(flat, trees[-1], layers, failures[0] if failures else None)
+    scopes = {layer.product: SCOPE + layer.path for layer in search.layers}
+    return _Marked(flat, trees[-1], layers, scopes, failures[0] if failures else None)
 
 
 def _channels_last(value: jax.Array) -> jax.Array:
@@ -246,12 +255,12 @@ class FunctionProgram:
         )
 
         def rule(eqn: JaxprEqn, inputs: list[Any], scopes: Scopes) -> list[Any] | None:
-            layers = found.layers.get(eqn.outvars[0])
-            if not layers:
+            output = eqn.outvars[0]
+            if output not in found.scopes and output not in found.layers:
                 return None
-            bound = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(eqn.params))
-            outputs = list(bound) if eqn.primitive.multiple_results else [bound]
-            for layer in layers:
+            with jax.named_scope(found.scopes.get(output, "")):
+                outputs = bind(eqn, inputs)
+            for layer in found.layers.get(output, ()):
                 value = outputs[0]
                 if layer.channels_first:
                     marked = mark(_channels_last(value), layer.path, layer.kind)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,6 +45,24 @@ class Network:
     classes: tuple[str, ...]
     adapted: Adapted
     outline: Outline
+
+    @property
+    def parameter_count(self) -> int:
+        """Number of all parameters."""
+        return sum(math.prod(array.shape) for array in self.adapted.shapes.values())
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """What a person should know of how the network is run."""
+        adapted = self.adapted
+        return (
+            f"{adapted.framework}; evaluation mode: {adapted.evaluation}.",
+            f"Scores: {self.outline.head.words}.",
+            *(
+                f"Not listed: {path} runs inside of {around}, where its output cannot be seen."
+                for path, around in self.outline.hidden
+            ),
+        )
 
     def with_weights(self, parameters: Parameters) -> Model:
         """The Model of these weights."""

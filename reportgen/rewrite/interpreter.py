@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import nullcontext
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+ROUND = "round:"  # scope of one round of a scan that is unrolled, before its index
 
 Scopes = tuple[str, ...]
 Rule = Callable[[JaxprEqn, list[Any], Scopes], "list[Any] | None"]
@@ -101,7 +102,12 @@ def _run(eqn: JaxprEqn, inputs: list[Any], scopes: Scopes, rule: Rule, wanted: W
             return _unrolled(eqn, inputs, scopes, rule, wanted)
         body, constants = _body(eqn)
         return _evaluate(body, constants, inputs, scopes, rule, wanted)
-    with getattr(eqn.ctx, "manager", nullcontext()):
+    return bind(eqn, inputs)
+
+
+def bind(eqn: JaxprEqn, inputs: Sequence[Any]) -> list[Any]:
+    """One operation, as it was traced."""
+    with eqn.ctx.manager:
         outputs = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(eqn.params))
     return list(outputs) if eqn.primitive.multiple_results else [outputs]
 
@@ -109,6 +115,11 @@ def _run(eqn: JaxprEqn, inputs: list[Any], scopes: Scopes, rule: Rule, wanted: W
 def _body(eqn: JaxprEqn) -> tuple[Jaxpr, Sequence[Any]]:
     body: Any = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
     return (body.jaxpr, body.consts) if isinstance(body, ClosedJaxpr) else (body, ())
+
+
+def scanned(eqn: JaxprEqn, inputs: Sequence[Any]) -> Sequence[Any]:
+    """The inputs of a scan that it takes a slice of in every round."""
+    return inputs[eqn.params["num_consts"] + eqn.params["num_carry"] :]
 
 
 def _unrolled(
@@ -119,12 +130,12 @@ def _unrolled(
     fixed, carried = eqn.params["num_consts"], eqn.params["num_carry"]
     length = eqn.params["length"]
     shared, carry = inputs[:fixed], inputs[fixed : fixed + carried]
-    scanned = inputs[fixed + carried :]
     stacks: list[list[Any]] = [[] for _ in eqn.outvars[carried:]]
     order = range(length)[::-1] if eqn.params["reverse"] else range(length)
     for i in order:
-        slices = [jax.lax.index_in_dim(part, i, keepdims=False) for part in scanned]
-        out = _evaluate(body, constants, [*shared, *carry, *slices], scopes, rule, wanted)
+        slices = [jax.lax.index_in_dim(part, i, keepdims=False) for part in scanned(eqn, inputs)]
+        inner = (*scopes, f"{ROUND}{i}")
+        out = _evaluate(body, constants, [*shared, *carry, *slices], inner, rule, wanted)
         carry = out[:carried]
         for stack, value in zip(stacks, out[carried:], strict=True):
             stack.append(value)

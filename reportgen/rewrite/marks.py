@@ -27,14 +27,14 @@ def mark(output: Any, path: str, kind: str) -> Any:
     """A layer's output, marked; its value is unchanged.
 
     Args:
-      output: an array, or a pytree whose arrays are marked as ``path[key]``.
+      output: an array, or a pytree; of several arrays each is marked, as ``path[key]``.
       path: the layer's dotted path.
       kind: ``conv``, ``dense``, …
     """
-
-    def one(key: Any, leaf: Any) -> Any:
-        if not isinstance(leaf, jax.Array):
-            return leaf
-        return mark_p.bind(leaf, path=path + jax.tree_util.keystr(key), kind=kind)
-
-    return jax.tree_util.tree_map_with_path(one, output)
+    leaves, tree = jax.tree_util.tree_flatten_with_path(output)
+    arrays = [i for i, (_, leaf) in enumerate(leaves) if isinstance(leaf, jax.Array)]
+    marked = [leaf for _, leaf in leaves]
+    for i in arrays:
+        part = jax.tree_util.keystr(leaves[i][0]) if len(arrays) > 1 else ""
+        marked[i] = mark_p.bind(marked[i], path=path, part=part, kind=kind, last=i == arrays[-1])
+    return jax.tree_util.tree_unflatten(tree, marked)

@@ -14,8 +14,9 @@ def _cut(model: Model, path: str, unit: jax.Array) -> Model:
     module = path.partition("#")[0]
     parameters = dict(model.parameters)
     for name in model.layer_parameters(path):
-        array = parameters[f"{module}.{name}"]
-        parameters[f"{module}.{name}"] = jax.lax.dynamic_slice_in_dim(array, unit, 1, axis=-1)
+        dotted = name if name == module else f"{module}.{name}"
+        array = parameters[dotted]
+        parameters[dotted] = jax.lax.dynamic_slice_in_dim(array, unit, 1, axis=-1)
     return model.with_parameters(parameters)
 
 
@@ -41,7 +42,7 @@ def can_cut(
       run: ``run(model, x, path=…)`` the layer's output, compiled.
     """
     layer = model.layer(path)
-    if layer.kind != "conv" or not layer.parameters:
+    if layer.kind != "conv" or not layer.parameters or layer.round is not None:
         return False
     if any(shape[-1:] != layer.shape[-1:] for _, shape in layer.parameters):
         return False
