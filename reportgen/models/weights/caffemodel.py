@@ -56,7 +56,7 @@ def read(path: Path) -> Checkpoint:
             norms.update(dict.fromkeys(layer.top, layer.name))
         with reading(path, KIND):
             for leaf, tensor in _tensors(path, kind, list(layer.blobs)):
-                tensors[f"{name}.{leaf}".replace("/", ".")] = tensor
+                tensors[f"{name}.{leaf}"] = tensor
     return Checkpoint(KIND, tensors)
 
 

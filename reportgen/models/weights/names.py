@@ -83,17 +83,22 @@ def leaves(leaf: str) -> tuple[str, ...]:
 
 
 def views(names: Iterable[str]) -> Iterator[View]:
-    """The names as they are, then with one wrapper after the other taken off.
+    """The names with dots, then with one wrapper after the other taken off.
 
     Each view maps the shorter name to the file's own.
     """
-    view: dict[str, str] = {name: name for name in names}
+    view: dict[str, str] = {_dotted(name): name for name in names}
     while True:
         yield view
         shorter = _unwrapped(view)
         if shorter is None:
             return
         view = shorter
+
+
+def _dotted(name: str) -> str:
+    """Caffe's layers have slashes in their names (``fire2/squeeze1x1``)."""
+    return name.replace("/", ".")
 
 
 def wrapped(tops: Iterable[str]) -> tuple[str, ...]:
@@ -148,7 +153,8 @@ def match(
     all_views = list(views(names))
     tried = [(own, view) for view in all_views]
     for name, prefixes in schemes.items():
-        tried += [(Scheme(name, prefixes), view) for view in all_views]
+        dotted = {module: _dotted(prefix) for module, prefix in prefixes.items()}
+        tried += [(Scheme(name, dotted), view) for view in all_views]
     # Keras names a layer with or without the models around it: last names will do if they differ.
     last = _single(modules)
     if len(last) == len(modules):
@@ -202,7 +208,7 @@ def _ignorable(name: str, ignored: Sequence[str]) -> bool:
     # Random-number state of dropout, and PyTorch's counter of batches, are no weights.
     if parts[-1] == "num_batches_tracked" or "rngs" in parts:
         return True
-    return any(fnmatchcase(name, pattern) for pattern in ignored)
+    return any(fnmatchcase(name, _dotted(pattern)) for pattern in ignored)
 
 
 def _counts(view: View) -> Counter[str]:

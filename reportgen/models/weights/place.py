@@ -122,13 +122,6 @@ def fit(
     return Fit(parameters, found.scheme, lines)
 
 
-def place(
-    checkpoint: Checkpoint, shapes: Mapping[str, jax.ShapeDtypeStruct], path: Path
-) -> dict[str, jax.Array]:
-    """A network's parameters from a file with its own names; all of them, or an error."""
-    return fit(checkpoint, shapes, path, Naming({}, {}, ()), strict=True).parameters
-
-
 def _numeric(dtype: str, wanted: np.dtype) -> bool:
     """Whole numbers are no weights of a layer of real numbers: quantised files hold them."""
     real = dtype.lower().startswith(("f", "bf"))

@@ -23,7 +23,7 @@ NAMING = Naming(
             "fc": "classifier.1",
         },
         "keras": {"conv": "block1_conv", "bn": "block1_bn", "dw": "block1_dw", "fc": "predictions"},
-        "caffe": {"conv": "conv1", "bn": "bn_conv1", "dw": "conv2.dw", "fc": "ip1"},
+        "caffe": {"conv": "conv1", "bn": "bn_conv1", "dw": "conv2/dw", "fc": "ip1"},
     },
     flattened={"fc": MAP},
     ignored=("AuxLogits.*",),

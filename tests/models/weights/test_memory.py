@@ -88,7 +88,7 @@ def _torch(path: Path, tensors: dict[str, np.ndarray]) -> None:
         (_npz, 2.2),
         (_msgpack, 3.4),
         (_keras, 2.2),
-        (_caffe, 2.6),
+        (_caffe, 3.2),
         (_torch, 2.6),
     ],
 )
