@@ -71,9 +71,9 @@ def _batches(rng: np.random.Generator, x: np.ndarray, y: np.ndarray) -> Iterator
         yield np.stack(moved), y[part]
 
 
-def build(name: str, seed: int = SEED) -> nnx.Module:
-    """An untrained network."""
-    return NETWORKS[name][0](rngs=nnx.Rngs(seed))  # type: ignore[call-arg]
+def build(name: str, seed: int | None = SEED) -> nnx.Module:
+    """An untrained network; without a seed, for its shapes alone."""
+    return NETWORKS[name][0](rngs=nnx.Rngs(seed or 0))  # type: ignore[call-arg]
 
 
 def train(name: str, x: np.ndarray, y: np.ndarray, epochs: int = EPOCHS) -> nnx.Module:

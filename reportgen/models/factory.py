@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 from flax import linen, nnx
 
 from reportgen.core.errors import ConfigError, ModelError, did_you_mean
@@ -23,6 +22,8 @@ from reportgen.models import nnx as nnx_adapter
 from reportgen.models.base import Adapted
 
 KERAS_FILE = ".keras"
+Build = Callable[[int | None], Any]
+
 _STDLIB = str(Path(os.__file__).parent)
 _EXPECTED = (
     "It returns a Flax nnx or Linen module, a function f(params, x), a pair (init, f) with "
@@ -58,7 +59,7 @@ def adapt(
 
 
 def adapt_made(
-    build: Callable[[int], Any],
+    build: Build,
     spec: InputSpec,
     parameters: Callable[[], Mapping[str, Any]] | None = None,
     *,
@@ -69,9 +70,9 @@ def adapt_made(
     Args:
       abstract: build it abstractly to see of what kind it is.
     """
-    made = _probed(build) if abstract else build(0)
+    made, parts = _probed(build) if abstract else (build(0), None)
     if isinstance(made, nnx.Module):
-        return nnx_adapter.adapt(build)
+        return nnx_adapter.adapt(build, parts)
     if isinstance(made, linen.Module):
         return linen_adapter.adapt(made, spec)
     if "keras" in sys.modules and isinstance(made, sys.modules["keras"].Model):
@@ -112,10 +113,11 @@ def _imported(name: str) -> tuple[Callable[..., Any], Any]:
     return found, module
 
 
-def calling(
-    name: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]
-) -> Callable[[int], Any]:
-    """A factory as a function of the seed, its arguments checked."""
+def calling(name: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]) -> Build:
+    """A factory as a function of the seed, its arguments checked.
+
+    The seed is None where the network is built for its shapes alone.
+    """
     given = dict(kwargs)
     signature = _signature(factory)
     wants_rngs = signature is not None and "rngs" in signature.parameters and "rngs" not in given
@@ -124,9 +126,11 @@ def calling(
     if signature is not None:
         _check(name, signature, {*given, *(("rngs",) if wants_rngs else ())})
 
-    def build(seed: int) -> Any:
-        # The random streams are made here, inside of the abstract evaluation that uses them.
-        more = {"rngs": nnx.Rngs(seed)} if wants_rngs else {}
+    def build(seed: int | None) -> Any:
+        more = {}
+        if wants_rngs:
+            # Made here, inside of the abstract evaluation that uses them.
+            more["rngs"] = nnx_adapter.rngs_for_shapes() if seed is None else nnx.Rngs(seed)
         try:
             return factory(**given, **more)
         except Exception as error:
@@ -177,16 +181,24 @@ def _check(name: str, signature: inspect.Signature, given: set[str]) -> None:
         raise ModelError(f"model.factory {name!r} needs {', '.join(missing)}: {short}.", hint)
 
 
-def _probed(build: Callable[[int], Any]) -> Any:
-    """What a factory returns, found without computing anything; only its type may be used."""
-    made = []
+def _probed(build: Build) -> tuple[Any, tuple[Any, Any] | None]:
+    """What a factory returns, found without computing anything; only its type may be used.
 
-    def probe() -> jax.Array:
-        made.append(build(0))
-        return jnp.zeros(())
+    Returns:
+      The object, and for an nnx module its static part and the shapes of its arrays.
+    """
+    made: list[Any] = []
 
-    jax.eval_shape(probe)
-    return made[0]
+    def probe() -> Any:
+        made.append(build(None))
+        if not isinstance(made[0], nnx.Module):
+            return None
+        graph, state = nnx_adapter.abstract(made[0])
+        made.append(graph)
+        return state
+
+    state = jax.eval_shape(probe)
+    return made[0], (made[1], state) if len(made) == 2 else None
 
 
 def _speaks_keras(module: Any) -> bool:

@@ -28,6 +28,7 @@ from reportgen.rewrite.interpreter import Scopes, bind, evaluate, shape_of, walk
 from reportgen.rewrite.marks import SCOPE, mark
 
 Function = Callable[..., Any]
+_JITTED = type(jax.jit(lambda: None))
 
 _PRODUCTS = {"conv_general_dilated": "conv", "dot_general": "dense"}
 # Names that JAX gives its activation functions, as custom derivatives or as jitted functions.
@@ -310,6 +311,9 @@ def adapt(
       ModelError: if it does not take (params, x), or ``init`` fails.
     """
     _check(function)
+    if isinstance(function, _JITTED):
+        # A jitted function that fails at another input size would fail as a whole.
+        function = getattr(function, "__wrapped__", function)
     if init is not None:
         try:
             tree = jax.eval_shape(init, jax.random.key(0))

@@ -135,7 +135,7 @@ def load(path: Path, kwargs: Mapping[str, Any], spec: InputSpec) -> Adapted:
     return adapt(model, spec)
 
 
-def made_anew(build: Callable[[int], keras.Model]) -> keras.Model:
+def made_anew(build: Callable[[int | None], keras.Model]) -> keras.Model:
     """A model built for real, after it was built abstractly to see that it is Keras's."""
     keras.utils.clear_session()  # so that its layers get the names they had
     return build(0)

@@ -60,6 +60,24 @@ def _marking(cls: type) -> type:
     return type(cls)(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})
 
 
+class _OneKey(nnx.RngStream):
+    """A stream that always gives the same key."""
+
+    def __call__(self) -> Any:
+        return self.key[...]
+
+
+def rngs_for_shapes() -> nnx.Rngs:
+    """Random streams for abstract evaluation, in which no value is ever drawn.
+
+    A stream of Flax's counts the keys it gives, which under tracing costs time that grows with the
+    square of their number: seconds for a network of hundreds of layers.
+    """
+    rngs = nnx.Rngs(0)
+    rngs.default.__class__ = _OneKey
+    return rngs
+
+
 @dataclass(frozen=True)
 class NnxProgram:
     """An nnx module as a pure function of its dotted parameters (evaluation mode).
@@ -91,21 +109,37 @@ class NnxProgram:
         return module(x, **dict(self.arguments))
 
 
-def adapt(build: Callable[[int], nnx.Module]) -> Adapted:
+def abstract(module: nnx.Module) -> tuple[nnx.GraphDef[Any], Any]:
+    """A module in evaluation mode, split into what is static and its arrays."""
+    module.eval()
+    graph, state = nnx.split(module)
+    return graph, state
+
+
+def adapt(
+    build: Callable[[int | None], nnx.Module],
+    parts: tuple[nnx.GraphDef[Any], Any] | None = None,
+) -> Adapted:
     """A network's program and the shapes of its parameters, without making any weights.
 
     Args:
-      build: returns the module from a seed; run abstractly until weights are asked for.
+      build: returns the module from a seed; run abstractly, without one, until weights are
+        asked for.
+      parts: what ``abstract`` gave for it under ``jax.eval_shape``, where that has been done.
     """
+    if parts is None:
+        found: list[Any] = []
 
-    def evaluation() -> nnx.Module:
-        module = build(0)
-        module.eval()
-        return module
+        def evaluation() -> Any:
+            graph, state = abstract(build(None))
+            found.append(graph)
+            return state
 
-    abstract = nnx.eval_shape(evaluation)
-    arguments = evaluation_arguments(type(abstract).__call__)
-    graph, state = nnx.split(abstract)
+        state = jax.eval_shape(evaluation)
+        parts = found[0], state
+    graph, state = parts
+    network = nnx.merge(graph, state)
+    arguments = evaluation_arguments(type(network).__call__)
     paths, constants, shapes = [], [], {}
     for path, value, is_random in _leaves(state):
         if is_random:
@@ -120,7 +154,7 @@ def adapt(build: Callable[[int], nnx.Module]) -> Adapted:
         initial=lambda seed: parameters_of(build(seed)),
         framework="Flax nnx",
         evaluation=in_words(arguments, "module.eval()"),
-        network=abstract,
+        network=network,
     )
 
 
