@@ -109,10 +109,12 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         (folder / "config.yaml").write_text(text, encoding="utf-8")
         report = Report(
             title=config.report.title or f"Report on {model.name}",
-            model=_model_card(model, weights),
+            model=_model_card(network, model, weights),
             data=_data_card(images),
             metrics={k: v for result in results for k, v in result.metrics.items()},
             findings=(
+                *_unseen_layers(network),
+                *_unfit_weights(weights),
                 *_skipped_images(images),
                 *(finding for result in results for finding in result.findings),
             ),
@@ -276,18 +278,24 @@ def _config_yaml(node: DictConfig) -> str:
 
 
 def _banners(weights: Weights) -> tuple[str, ...]:
-    if not weights.random:
-        return ()
-    return (f"The weights are {weights.source}: nothing in this report was learned.",)
+    if weights.random:
+        return (f"The weights are {weights.source}: nothing in this report was learned.",)
+    if weights.drawn:
+        named = ", ".join(weights.drawn[:3]) + (", …" if len(weights.drawn) > 3 else "")
+        count = f"{len(weights.drawn)} of the network's parameters"
+        return (f"{count} are random, since the weights file does not give them: {named}.",)
+    return ()
 
 
-def _model_card(model: Model, weights: Weights) -> ModelCard:
+def _model_card(network: Network, model: Model, weights: Weights) -> ModelCard:
     spec = model.spec
     mean, std = (", ".join(f"{value:g}" for value in part) for part in (spec.mean, spec.std))
     order = "" if spec.channels == 1 else f", {spec.order.upper()}"
     return ModelCard(
         name=model.name,
         architecture=model.architecture,
+        framework=network.adapted.framework,
+        evaluation=network.adapted.evaluation,
         layers=len(model.layers),
         parameters=model.parameter_count,
         flops=model.flops,
@@ -298,6 +306,7 @@ def _model_card(model: Model, weights: Weights) -> ModelCard:
         weights_random=weights.random,
         scores=model.head.words,
         classes=model.classes,
+        weights_problems=weights.problems,
     )
 
 
@@ -309,6 +318,37 @@ def _data_card(images: ImageBatch) -> DataCard:
         sha256=images.sha256,
         skipped=tuple((item.name, item.reason) for item in images.skipped),
         licence=images.licence,
+    )
+
+
+def _unseen_layers(network: Network) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(
+            severity="warn",
+            check="model",
+            message=f"Layer {path} runs inside of {around}, where its output cannot be seen.",
+            where=path,
+            value=None,
+            advice="Move the call out of it to have the layer in the report.",
+        )
+        for path, around in network.outline.hidden
+    )
+
+
+def _unfit_weights(weights: Weights) -> tuple[Finding, ...]:
+    if not weights.problems:
+        return ()
+    count = len(weights.problems)
+    return (
+        Finding(
+            severity="warn",
+            check="weights",
+            message=f"{count} tensors of the weights file and the network do not fit each other, "
+            f"the first: {weights.problems[0].strip()}.",
+            where=weights.source,
+            value=float(count),
+            advice="They are listed with the model; weights.strict=true refuses such a file.",
+        ),
     )
 
 

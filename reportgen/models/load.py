@@ -27,12 +27,14 @@ class Weights:
       sha256: of the file; empty if there is none.
       random: they were drawn, not learned.
       problems: what of the file did not fit, a line each; only with ``weights.strict=false``.
+      drawn: names of parameters that the file did not give, and that were drawn instead.
     """
 
     source: str
     sha256: str
     random: bool
     problems: tuple[str, ...] = ()
+    drawn: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -181,13 +183,15 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
     adapted = network.adapted
     placed = place_file(path, adapted.shapes, _naming(adapted.network), strict=wanted.strict)
     parameters = placed.parameters
-    if missing := adapted.shapes.keys() - parameters.keys():
+    missing = tuple(name for name in adapted.shapes if name not in parameters)
+    if missing:
         drawn = adapted.initial(config.seed)
         parameters = {**parameters, **{name: drawn[name] for name in missing}}
     origin = "embedded" if wanted.path is None else str(wanted.path)
     names = "" if placed.scheme == "own" else f" with names of {placed.scheme}"
     source = f"{origin} ({path.name}: {placed.format}{names})"
-    return network.with_weights(parameters), Weights(source, placed.sha256, False, placed.problems)
+    weights = Weights(source, placed.sha256, False, placed.problems, missing)
+    return network.with_weights(parameters), weights
 
 
 def _naming(network: Any) -> Naming:

@@ -27,7 +27,11 @@ def report_view(report: Report, assets: Assets) -> View:
         "banners": list(report.banners),
         "verdict": _verdict(report.findings),
         "metrics": metrics_view(report.metrics),
-        "model": {"name": report.model.name, "rows": _model_rows(report.model)},
+        "model": {
+            "name": report.model.name,
+            "rows": _model_rows(report.model),
+            "problems": list(report.model.weights_problems),
+        },
         "data": {
             "source": report.data.source,
             "rows": _data_rows(report.data),
@@ -113,11 +117,13 @@ def _model_rows(model: ModelCard) -> list[View]:
     return _filled(
         _row("Name", model.name),
         _row("Architecture", model.architecture),
+        _row("Framework", model.framework),
         _row("Layers", numbers.integer(model.layers)),
         _row("Parameters", _both(model.parameters)),
         _row("FLOPs for one image", f"{_both(model.flops)}; a multiply-add is two"),
         _row("Input", model.input),
         _row("Preprocessing", model.preprocessing),
+        _row("Evaluation mode", model.evaluation),
         _row("Weights", weights),
         _row("Weights, SHA-256", model.weights_sha256, "code"),
         _row("Scores", model.scores),

@@ -31,7 +31,8 @@ TILES = np.arange(18, dtype=np.float32).reshape(2, 3, 3)
 
 
 def report(*blocks: Any, **changes: Any) -> Report:
-    card = dict.fromkeys(("name", "architecture", "input", "preprocessing", "weights"), "x")
+    words = ("name", "architecture", "framework", "evaluation", "input", "preprocessing", "weights")
+    card = dict.fromkeys(words, "x")
     return Report(
         title="t",
         model=ModelCard(

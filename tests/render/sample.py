@@ -147,6 +147,8 @@ def report(*sections: blocks.Section, name: str = "conv1", created: str = "") ->
         model=blocks.ModelCard(
             name=name,
             architecture=name,
+            framework="Flax nnx",
+            evaluation="module.eval()",
             layers=2,
             parameters=61706,
             flops=830_000,
@@ -157,6 +159,7 @@ def report(*sections: blocks.Section, name: str = "conv1", created: str = "") ->
             weights_random=False,
             scores="logits",
             classes=(name, "1"),
+            weights_problems=(f"left over: {name}",),
         ),
         data=blocks.DataCard(
             source=name, count=4, labelled=True, sha256="cd" * 32, skipped=((name, "damaged"),)
