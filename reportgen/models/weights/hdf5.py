@@ -61,7 +61,7 @@ def tensor(path: Path, source: Source, dataset: Any) -> Tensor:
 
 def _dtype(dataset: Any) -> str:
     # HDF5 has no bfloat16; Keras stores its two bytes and says so in an attribute.
-    return text(dataset.attrs["dtype"]) if "dtype" in dataset.attrs else str(dataset.dtype)
+    return text(dataset.attrs["dtype"]) if "dtype" in dataset.attrs else dataset.dtype.name
 
 
 def _array(path: Path, source: Source, name: str) -> np.ndarray:

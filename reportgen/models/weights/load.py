@@ -107,7 +107,8 @@ def _reader(path: Path) -> Callable[[Path], Checkpoint]:
         return _folder_reader(path)
     with path.open("rb") as file:
         head = file.read(4096)
-    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= path.stat().st_size:
+    # Eight bytes of length, then JSON of at most 100 MB; a file cut short says so when it is read.
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= 100_000_000:
         from reportgen.models.weights import safetensors
 
         return safetensors.read
@@ -183,6 +184,8 @@ def _pickle_reader(path: Path, head: bytes) -> Callable[[Path], Checkpoint]:
 
     if head[2 : 2 + len(_LEGACY_TORCH)] == _LEGACY_TORCH:
         return pytorch.read
+    if _ENDINGS.get(path.suffix.lower(), "PyTorch") != "PyTorch":
+        raise _unknown(path, head)  # two bytes may look like a pickle by chance
     raise WeightsError(
         f"{path} is a Python pickle, which could run any code when it is loaded; none is.",
         f"Save it from the program that made it in another format. Known: {_KNOWN}.",

@@ -34,7 +34,7 @@ def read(path: Path) -> Checkpoint:
                     "Save plain arrays: np.savez(path, **{name: np.asarray(value), …}).",
                 )
             name = member.removesuffix(".npy").replace("/", ".")
-            tensors[name] = Tensor(shape, str(dtype), partial(_array, path, member))
+            tensors[name] = Tensor(shape, dtype.name, partial(_array, path, member))
     return Checkpoint(KIND, tensors)
 
 

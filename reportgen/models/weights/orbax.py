@@ -1,20 +1,22 @@
 """Orbax checkpoint folders: a network's state, variables or a whole training state.
 
-Of a training state only what may be weights is read; of a CheckpointManager's folder the last step.
+Of a training state only what may be weights is read, one array at a time; of a CheckpointManager's
+folder the last step.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import cache, partial
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 
 from reportgen.core.errors import WeightsError
-from reportgen.models.weights.checkpoint import Checkpoint, Tensor, flatten, reading
+from reportgen.models.weights.checkpoint import Checkpoint, Tensor, reading
 from reportgen.models.weights.names import wrapped
 
 KIND = "Orbax"
@@ -35,19 +37,20 @@ def read(path: Path) -> Checkpoint:
     kind = f"{KIND}, step {_number(steps[-1])}" if steps else KIND
     folder = _item(steps[-1] if steps else path)
     with reading(folder, KIND):
-        tree, aside = _outline(folder)
-        # Read at the first question for a value, and then all at once, which is how Orbax reads.
-        values = cache(partial(_values, folder, tuple(tree)))
-        tensors = {
-            name: Tensor(tuple(leaf.shape), str(leaf.dtype), partial(_one, values, name))
-            for name, leaf in flatten(tree)
-            if isinstance(getattr(leaf, "shape", None), tuple)
-        }
+        leaves, structure = jax.tree_util.tree_flatten_with_path(_outline(folder))
+    tops = [_name(keys[:1]) for keys, _ in leaves]
+    keep = wrapped(tops)
+    tensors = {}
+    for place, (keys, leaf) in enumerate(leaves):
+        if isinstance(getattr(leaf, "shape", None), tuple) and (not keep or tops[place] in keep):
+            read_one = partial(_values, folder, structure, [leaf for _, leaf in leaves], place)
+            tensors[_name(keys)] = Tensor(leaf.shape, str(leaf.dtype), read_one)
+    aside = sorted({top for top in tops if keep and top not in keep})
     return Checkpoint(kind + (f", without {', '.join(aside)}" if aside else ""), tensors)
 
 
-def _one(values: Any, name: str) -> np.ndarray:
-    return np.asarray(values()[name])
+def _name(keys: Sequence[Any]) -> str:
+    return ".".join(str(key.key if hasattr(key, "key") else key.idx) for key in keys)
 
 
 def _steps(path: Path) -> list[Path]:
@@ -88,28 +91,31 @@ def _item(path: Path) -> Path:
     return items[0]
 
 
-def _outline(folder: Path) -> tuple[dict[str, Any], list[str]]:
-    """What the folder holds, without values, and which parts of it are training's."""
+def _outline(folder: Path) -> Any:
+    """The tree that the folder holds, with shapes and types in place of arrays."""
     import orbax.checkpoint as ocp  # type: ignore[import-untyped]
 
     with ocp.PyTreeCheckpointer() as checkpointer:
         metadata = checkpointer.metadata(folder.resolve())
     tree = getattr(metadata, "item_metadata", metadata)
-    tree = getattr(tree, "tree", tree)
-    if not isinstance(tree, Mapping):
-        raise ValueError(f"a {type(tree).__name__} stands where a mapping of names should")
-    keep = wrapped(tree)
-    aside = sorted(name for name in tree if keep and name not in keep)
-    return {name: value for name, value in tree.items() if name not in aside}, aside
+    if tree is None:
+        raise ValueError("its metadata cannot be read")
+    return getattr(tree, "tree", tree)
 
 
-def _values(folder: Path, keep: tuple[str, ...]) -> dict[str, np.ndarray]:
-    import jax
+def _values(folder: Path, structure: Any, leaves: Sequence[Any], place: int) -> np.ndarray:
+    """One array.
+
+    Of several, Orbax would go on to read the others in the background after one has failed, and
+    write tracebacks on the screen.
+    """
     import orbax.checkpoint as ocp
 
+    others = [leaf if at == place else ocp.PLACEHOLDER for at, leaf in enumerate(leaves)]
+    as_numpy = [ocp.RestoreArgs(restore_type=np.ndarray)] * len(leaves)
+    arguments = ocp.args.PyTreeRestore(
+        item=structure.unflatten(others), restore_args=structure.unflatten(as_numpy)
+    )
     with reading(folder, KIND), ocp.PyTreeCheckpointer() as checkpointer:
-        tree, _ = _outline(folder)
-        wanted = {name: tree[name] for name in keep}
-        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), wanted)
-        arguments = ocp.args.PyTreeRestore(item=wanted, restore_args=as_numpy, partial_restore=True)
-        return dict(flatten(checkpointer.restore(folder.resolve(), args=arguments)))
+        tree = checkpointer.restore(folder.resolve(), args=arguments)
+        return np.asarray(jax.tree.leaves(tree)[place])

@@ -107,6 +107,12 @@ def test_npz_round_trips_and_pickles_are_refused(tmp_path: Path) -> None:
         placed(path)
 
 
+def test_another_order_of_bytes_and_of_axes_in_memory_is_read(tmp_path: Path) -> None:
+    foreign = {k: np.asfortranarray(v.astype(">f4")) for k, v in EXPECTED.items()}
+    np.savez(path := tmp_path / "w.npz", **foreign)
+    equal(placed(path).parameters, EXPECTED)
+
+
 @pytest.mark.parametrize("whole", [True, False])
 def test_flax_msgpack_round_trips_variables_and_a_whole_training_state(
     whole: bool, tmp_path: Path, variables: Any, training: Any, merged: Any
@@ -144,6 +150,13 @@ def test_orbax_reads_no_optimiser_of_a_training_state_and_says_so(
     equal(found.parameters, merged)
     assert found.format == "Orbax, without opt_state, step"
     assert not any(name.startswith("opt_state") for name in read(path).tensors)
+
+
+def test_orbax_reads_a_plain_functions_lists(tmp_path: Path) -> None:
+    layers = [{"w": np.full((2, 3), i, np.float32), "b": np.zeros(i, np.float32)} for i in (1, 2)]
+    expected = {f"{i}.{name}": v for i, layer in enumerate(layers) for name, v in layer.items()}
+    path = _saved(tmp_path / "w", layers)
+    equal(place_file(path, shapes_of(expected), OWN, strict=True).parameters, expected)
 
 
 def test_orbax_takes_the_last_step_of_a_manager_and_says_so(tmp_path: Path) -> None:
