@@ -76,7 +76,7 @@ def adapt_made(
     if isinstance(made, linen.Module):
         return linen_adapter.adapt(made, spec)
     if "keras" in sys.modules and isinstance(made, sys.modules["keras"].Model):
-        return _keras().adapt(_keras().made_anew(build) if abstract else made, spec)
+        return _keras().adapt_factory(build, spec)
     if isinstance(made, tuple) and len(made) == 2 and all(map(callable, made)):
         return function.adapt(made[1], spec, init=made[0])
     if isinstance(made, tuple) or not callable(made):

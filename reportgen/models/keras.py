@@ -135,56 +135,82 @@ def load(path: Path, kwargs: Mapping[str, Any], spec: InputSpec) -> Adapted:
     return adapt(model, spec)
 
 
-def made_anew(build: Callable[[int | None], keras.Model]) -> keras.Model:
-    """A model built for real, after it was built abstractly to see that it is Keras's."""
-    keras.utils.clear_session()  # so that its layers get the names they had
-    return build(0)
+def adapt_factory(build: Callable[[int | None], keras.Model], spec: InputSpec) -> Adapted:
+    """The model that a factory makes; see ``adapt``. Keras makes weights with every model."""
+
+    def made(seed: int) -> keras.Model:
+        keras.utils.clear_session()  # so that its layers have the names of the first time
+        keras.utils.set_random_seed(seed)
+        return build(seed)
+
+    return adapt(made(0), spec, made)
 
 
-def adapt(model: keras.Model, spec: InputSpec) -> Adapted:
+def adapt(
+    model: keras.Model,
+    spec: InputSpec,
+    build: Callable[[int], keras.Model] | None = None,
+) -> Adapted:
     """A Keras model's program and the shapes of its variables.
+
+    Args:
+      build: makes the model again from a seed; without it the model's own weights are the only
+        ones.
 
     Raises:
       ModelError: if Keras runs on another backend or with channels first, or the model does not
         take inputs of ``spec``.
     """
     _check_backend()
-    if not model.built:
-        try:
-            model(np.zeros((1, *spec.shape), np.float32), training=False)
-        except Exception as error:
-            raise ModelError(
-                f"The Keras model {model.name!r} cannot be built on an input of {spec.shape} "
-                f"(height, width, channels): {(str(error).splitlines() or [''])[0]}",
-                "Compare model.input with what it expects.",
-            ) from error
+    _complete(model, spec)
     _check_shapes(model, spec)
     names = _names(model)
     trainable, other = (
         tuple(names.get(id(v), str(v.path)) for v in variables)
         for variables in (model.trainable_variables, model.non_trainable_variables)
     )
-    variables = dict(
-        zip(
-            (*trainable, *other),
-            (*model.trainable_variables, *model.non_trainable_variables),
-            strict=True,
-        )
-    )
-    weights = {n: v for n, v in variables.items() if jnp.issubdtype(v.dtype, jnp.floating)}
-    values = {name: jnp.asarray(variable.value) for name, variable in weights.items()}
+    variables = dict(zip((*trainable, *other), _variables(model), strict=True))
+    weights = [n for n, v in variables.items() if jnp.issubdtype(v.dtype, jnp.floating)]
+
+    def initial(seed: int) -> Parameters:
+        made = model if build is None else build(seed)
+        _complete(made, spec)
+        values = dict(zip(variables, _variables(made), strict=True))
+        return {name: jnp.asarray(values[name].value) for name in weights}
+
     return Adapted(
         program=KerasProgram(
             model,
             (trainable, other),
             {n: np.asarray(v.value) for n, v in variables.items() if n not in weights},
         ),
-        shapes={n: jax.ShapeDtypeStruct(v.shape, v.dtype) for n, v in values.items()},
-        initial=lambda seed: dict(values),
+        shapes={
+            n: jax.ShapeDtypeStruct(variables[n].shape, jnp.dtype(variables[n].dtype))
+            for n in weights
+        },
+        initial=initial,
         framework="Keras",
         evaluation="called with training=False",
         network=model,
     )
+
+
+def _variables(model: keras.Model) -> list[Any]:
+    return [*model.trainable_variables, *model.non_trainable_variables]
+
+
+def _complete(model: keras.Model, spec: InputSpec) -> None:
+    """Have a model make its variables, if it waits for its first input to do so."""
+    if model.built:
+        return
+    try:
+        model(np.zeros((1, *spec.shape), np.float32), training=False)
+    except Exception as error:
+        raise ModelError(
+            f"The Keras model {model.name!r} cannot be built on an input of {spec.shape} "
+            f"(height, width, channels): {(str(error).splitlines() or [''])[0]}",
+            "Compare model.input with what it expects.",
+        ) from error
 
 
 def _check_backend() -> None:

@@ -173,8 +173,13 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
                 f"Both weights={wanted.source} and weights.path are given.",
                 "Take one of the two away.",
             )
-        parameters = network.adapted.initial(config.seed)
         random = wanted.source == "random"
+        if random and _own_file(config):
+            raise ConfigError(
+                f"weights=random is given, and {config.model.factory} has weights of its own.",
+                "Take one away: name a factory that builds the network, or leave weights= out.",
+            )
+        parameters = network.adapted.initial(config.seed)
         source = (
             f"random, seed {config.seed}" if random else f"as {config.model.factory} makes them"
         )
@@ -187,9 +192,9 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
     if missing:
         drawn = adapted.initial(config.seed)
         parameters = {**parameters, **{name: drawn[name] for name in missing}}
-    origin = "embedded" if wanted.path is None else str(wanted.path)
-    names = "" if placed.scheme == "own" else f" with names of {placed.scheme}"
-    source = f"{origin} ({path.name}: {placed.format}{names})"
+    names = "" if placed.scheme == "own" else f", names of {placed.scheme}"
+    shipped = path.parent == FOLDER
+    source = f"{'embedded ' + path.name if shipped else path} ({placed.format}{names})"
     weights = Weights(source, placed.sha256, False, placed.problems, missing)
     return network.with_weights(parameters), weights
 
@@ -204,18 +209,25 @@ def _naming(network: Any) -> Naming:
     return Naming(said("published", {}), said("flattened", {}), tuple(said("ignored", ())))
 
 
+def _own_file(config: Config) -> Path | None:
+    """The file that the model itself is read from, if it is one that holds weights too."""
+    name = config.model.factory
+    return Path(name) if name.endswith(factory.KERAS_FILE) else None
+
+
 def _path(config: Config) -> Path:
     model = config.model
-    if config.weights.path is None:
-        if not model.embedded:
-            raise WeightsError(
-                f"model {model.name!r} comes without weights.",
-                "Give a file (weights.path=…), ask for random ones (weights=random), or for those "
-                "that the factory itself makes or loads (weights=factory).",
-            )
-        return FOLDER / model.embedded
-    path = Path(config.weights.path)
-    if not path.exists():
-        near = [str(other) for other in path.parent.glob("*")]
-        raise WeightsError(f"There is no weights file {path}.", did_you_mean(str(path), near))
-    return path
+    if config.weights.path is not None:
+        path = Path(config.weights.path)
+        if not path.exists():
+            near = [str(other) for other in path.parent.glob("*")]
+            raise WeightsError(f"There is no weights file {path}.", did_you_mean(str(path), near))
+        return path
+    own = FOLDER / model.embedded if model.embedded else _own_file(config)
+    if own is None:
+        raise WeightsError(
+            f"model {model.name!r} comes without weights.",
+            "Give a file (weights.path=…), ask for random ones (weights=random), or for those "
+            "that the factory itself makes or loads (weights=factory).",
+        )
+    return own
