@@ -23,7 +23,7 @@ class ModelConfig:
     Attributes:
       factory: ``package.module:name`` of what builds the module.
       kwargs: passed to the factory.
-      classes: names of the outputs; empty for their numbers.
+      classes: names of the outputs, or one .txt or .json file of them; empty for their numbers.
       output: which part of a tuple or dictionary that the network returns (``logits``, ``0``);
         empty if it returns one array.
       embedded: file of the weights shipped with reportgen; empty if there are none.

@@ -14,6 +14,7 @@ from reportgen.core.spec import InputSpec
 from reportgen.embedded import FOLDER
 from reportgen.models import factory
 from reportgen.models.base import Adapted, Model, Outline, Parameters, outline
+from reportgen.models.classes import class_names
 from reportgen.models.head import Head
 from reportgen.models.weights.load import Naming, place_file, read
 
@@ -154,7 +155,7 @@ def open_network(config: Config) -> Network:
         spec=model.input,
         name=model.name,
         architecture=model.factory,
-        classes=model.classes,
+        classes=class_names(model.classes),
         score=config.score,
         output=model.output,
     )
