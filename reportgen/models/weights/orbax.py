@@ -104,11 +104,7 @@ def _outline(folder: Path) -> Any:
 
 
 def _values(folder: Path, structure: Any, leaves: Sequence[Any], place: int) -> np.ndarray:
-    """One array.
-
-    Of several, Orbax would go on to read the others in the background after one has failed, and
-    write tracebacks on the screen.
-    """
+    """One array, so that no more than one is in memory beside the parameters."""
     import orbax.checkpoint as ocp
 
     others = [leaf if at == place else ocp.PLACEHOLDER for at, leaf in enumerate(leaves)]
