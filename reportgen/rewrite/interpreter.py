@@ -45,7 +45,8 @@ def walk(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
 def enters(eqn: JaxprEqn, wanted: Wanted) -> bool:
     """Whether ``evaluate`` goes into an operation to run what is inside, one by one."""
     name = eqn.primitive.name
-    return (name in CALLS or name == "scan") and any(wanted(body) for body in bodies(eqn))
+    runs = eqn.params["length"] > 0 if name == "scan" else name in CALLS
+    return runs and any(wanted(body) for body in bodies(eqn))
 
 
 def shape_of(variable: Any) -> tuple[int, ...]:
@@ -153,7 +154,12 @@ def operations(eqn: JaxprEqn) -> int:
     name = eqn.primitive.name
     if name == "conv_general_dilated":
         kernel = shape_of(eqn.invars[1])
-        out_channels = kernel[eqn.params["dimension_numbers"].rhs_spec[0]]
+        numbers = eqn.params["dimension_numbers"]
+        if any(step > 1 for step in eqn.params["lhs_dilation"]):
+            # Transposed: every input position meets the whole kernel; zeros between are no work.
+            batch, _, *places = (shape_of(eqn.invars[0])[axis] for axis in numbers.lhs_spec)
+            return 2 * batch * math.prod(places) * math.prod(kernel)
+        out_channels = kernel[numbers.rhs_spec[0]]
         return 2 * math.prod(shape_of(eqn.outvars[0])) * math.prod(kernel) // out_channels
     if name == "dot_general":
         (contracting, _), _ = eqn.params["dimension_numbers"]
