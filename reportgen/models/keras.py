@@ -190,7 +190,7 @@ def adapt(
         },
         initial=initial,
         framework="Keras",
-        evaluation="called with training=False",
+        evaluation="dropout off, batch statistics frozen; called with training=False",
         network=model,
     )
 

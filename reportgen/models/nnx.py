@@ -153,7 +153,7 @@ def adapt(
         shapes=shapes,
         initial=lambda seed: parameters_of(build(seed)),
         framework="Flax nnx",
-        evaluation=in_words(arguments, "module.eval()"),
+        evaluation=in_words(arguments, "dropout off, batch statistics frozen by module.eval()"),
         network=network,
     )
 
