@@ -82,7 +82,7 @@ class DataConfig:
       max_pixels: a larger image is refused, since a small file can unfold to gigabytes.
     """
 
-    source: Literal["embedded", "folder", "csv", "npz"]
+    source: Literal["embedded", "folder", "csv", "npz", "none"]
     path: str | None
     count: Count | None
     balanced: Switch

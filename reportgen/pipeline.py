@@ -96,8 +96,9 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         network = open_network(config)
         for name, method in methods.items():
             _select(name, method, network.outline.layers, config)
+        # First, so that images are decoded while weights are read and programs compiled.
+        images = load_images(config.data, network.spec, network.classes, config.seed)
         model, weights = load_model(network, config)
-        images = load_images(config.data, model.spec, model.classes, config.seed)
         progress.advance(1)
         progress.finish()
         own = [o for o in overrides if not o.startswith(("report.dir=", "hydra."))]
@@ -221,6 +222,8 @@ def _prepare(
         command=partial(_command, own, name),
     )
     try:
+        if method.needs_images and not images.listed:
+            raise NotApplicableError(f"{name} needs images, and data=none gives none.")
         return job(context, method.work(context))
     except NotApplicableError as error:
         if len(config.method) == 1:

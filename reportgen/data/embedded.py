@@ -28,10 +28,11 @@ def open_source(config: DataConfig, classes: int) -> Listing:
         )
     if config.images != "auto" or config.labels not in ("auto", None):
         raise ConfigError("data.images and data.labels are given with data=embedded.")
-    if classes != 10:
+    if classes != 10 and config.labels is not None:
         raise DataError(
             f"data=embedded has the 10 digits; the network has {classes} classes.",
-            "Give images of your own: data=folder data.path=…",
+            "Give images of your own (data=folder data.path=…), leave the labels out "
+            "(data.labels=null), or do without images (data=none).",
         )
     with np.load(DIGITS, allow_pickle=False) as file:
         pixels, labels, indices = file["pixels"], file["labels"], file["indices"]

@@ -36,7 +36,8 @@ def load_images(
         used is raised by the batch.
     """
     listing = _open(config, spec, len(classes))
-    chosen = choose(listing.entries, config, classes, seed)
+    none = config.source == "none"
+    chosen = [] if none else choose(listing.entries, config, classes, seed)
     jobs = [Job(entry.name, partial(entry.read, spec), label) for entry, label in chosen]
     dtype = np.dtype(listing.dtype)
     store = make_store((len(jobs), *spec.shape), dtype)
@@ -51,6 +52,8 @@ def load_images(
 
 
 def _open(config: DataConfig, spec: InputSpec, classes: int) -> Listing:
+    if config.source == "none":
+        return Listing(entries=(), source="none")
     if config.source == "npz":
         return npz.open_source(config, _path(config), spec)
     if spec.channels not in (1, 3):

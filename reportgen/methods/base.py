@@ -66,6 +66,7 @@ class Method(ABC):
     """
 
     title: ClassVar[str]
+    needs_images: ClassVar[bool] = True
 
     def rejects(self, layer: LayerInfo) -> str:
         """Why the method cannot use a layer; empty if it can."""

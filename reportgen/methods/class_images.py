@@ -39,6 +39,7 @@ class ClassImages(Method):
     """Settings of the method; ``conf/method/class_images.yaml`` says what each does."""
 
     title: ClassVar[str] = "Class images"
+    needs_images: ClassVar[bool] = False
 
     classes: Annotated[Texts | None, Field(min_length=1)]
     size: Count | None

@@ -42,6 +42,7 @@ class Filters(Method):
     """Settings of the method; ``conf/method/filters.yaml`` says what each does."""
 
     title: ClassVar[str] = "Synthesised filters"
+    needs_images: ClassVar[bool] = False
 
     layers: Texts | None
     preset: Literal["keras_seed"]

@@ -50,6 +50,7 @@ class Summary(Method):
     """Takes no settings."""
 
     title: ClassVar[str] = "Network"
+    needs_images: ClassVar[bool] = False
 
     def work(self, context: Context) -> int:
         return 1

@@ -57,6 +57,7 @@ class Weights(Method):
     """
 
     title: ClassVar[str] = "Weights"
+    needs_images: ClassVar[bool] = False
 
     layers: Texts | None
     filters: Indices | None
