@@ -115,7 +115,7 @@ class _Traced:
     def wanted(self, body: Jaxpr) -> bool:
         """Whether there is anything to see for us inside of an inner program."""
         return _marked(body) or (
-            self.ending is not None and any(eqn is self.ending.eqn for eqn in walk(body))
+            self.ending is not None and any(eqn is self.ending.place[-1] for eqn in walk(body))
         )
 
     def run(self, parameters: Mapping[str, Any], x: jax.Array, recorder: _Recorder) -> jax.Array:
@@ -194,6 +194,7 @@ class _Recorder:
     stacked: set[str] = field(default_factory=set)
     parameters: Mapping[str, Any] = field(default_factory=dict)
     logits: Any = None
+    depth: int = 0  # of the operations around the ending, how many have been entered
 
     def __call__(self, eqn: JaxprEqn, inputs: list[Any], scopes: Scopes) -> list[Any] | None:
         if not enters(eqn, self.traced.wanted):
@@ -201,9 +202,7 @@ class _Recorder:
         elif eqn.primitive.name == "scan":
             slices = {id(value) for value in scanned(eqn, inputs)}
             self.stacked |= {name for name, v in self.parameters.items() if id(v) in slices}
-        ending = self.traced.ending
-        if ending is not None and eqn is ending.eqn:
-            self.logits = inputs[ending.operand]
+        self._look_for_ending(eqn, inputs)
         if eqn.primitive is not mark_p:
             return None
         path = eqn.params["path"]
@@ -221,6 +220,15 @@ class _Recorder:
         if name == self.stop:
             raise _Reached(output)
         return [output]
+
+    def _look_for_ending(self, eqn: JaxprEqn, inputs: list[Any]) -> None:
+        ending = self.traced.ending
+        if ending is None or self.depth == len(ending.place):
+            return
+        if eqn is ending.place[self.depth]:
+            self.depth += 1
+            if self.depth == len(ending.place):
+                self.logits = inputs[ending.operand]
 
     def _name(self, path: str) -> str:
         """A layer's name in the call that is going on."""

@@ -15,7 +15,7 @@ from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
 from reportgen.config import ScoreConfig
 from reportgen.core.errors import ModelError, did_you_mean
-from reportgen.rewrite.interpreter import CALLS, bodies
+from reportgen.rewrite.interpreter import CALLS, bodies, shape_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,73 +123,123 @@ def choose_output(returned: Any, name: str) -> jax.Array:
 
 
 class Ending(NamedTuple):
-    """A softmax or sigmoid at the end of a program: its input is operand ``operand`` of ``eqn``."""
+    """A softmax or sigmoid at the end of a program.
+
+    Attributes:
+      kind: ``softmax``, ``log_softmax`` or ``sigmoid``.
+      place: the operation that takes its input, inside of those before it in turn. A jitted
+        function that is called twice has the same operations in both calls.
+      operand: which operand of that operation is its input.
+    """
 
     kind: str
-    eqn: JaxprEqn
+    place: tuple[JaxprEqn, ...]
     operand: int
 
 
-_TRANSPARENT = frozenset({"convert_element_type", "layer", "copy", "broadcast_in_dim", "reshape"})
-_SAME_SHAPE = frozenset({"convert_element_type", "layer", "copy"})
+_SAME_SHAPE = frozenset({"convert_element_type", "layer", "copy", "stop_gradient"})
+_TRANSPARENT = _SAME_SHAPE | {"broadcast_in_dim", "reshape", "squeeze"}
 
 
-def ending(jaxpr: Jaxpr) -> Ending | None:
-    """The softmax, log-softmax or sigmoid that a program's first output comes from, if any."""
-    made = {out: eqn for eqn in jaxpr.eqns for out in eqn.outvars}
-    eqn = _through(made, jaxpr.outvars[0], _SAME_SHAPE)
+def ending(jaxpr: Jaxpr, output: int = 0) -> Ending | None:
+    """The softmax, log-softmax or sigmoid that an output of a program comes from, if any."""
+    end = _End({out: eqn for eqn in jaxpr.eqns for out in eqn.outvars})
+    variable, eqn = end.made_by(jaxpr.outvars[output], _SAME_SHAPE)
     if eqn is None:
         return None
     name = eqn.primitive.name
     if name == "logistic":
-        return Ending("sigmoid", eqn, 0)
+        return Ending("sigmoid", (eqn,), 0)
     if name == "div":
-        above = _through(made, eqn.invars[0])
-        below = _through(made, eqn.invars[1])
-        if above is None or below is None or above.primitive.name != "exp":
-            return None
-        if below.primitive.name == "reduce_sum" and _through(made, below.invars[0]) is above:
-            return _shift(made, above, "softmax")
-        return None
+        return end.quotient(eqn)
     if name == "sub":
-        log = _through(made, eqn.invars[1])
-        total = _through(made, log.invars[0]) if log and log.primitive.name == "log" else None
-        if total is None or total.primitive.name != "reduce_sum":
-            return None
-        above = _through(made, total.invars[0])
-        if above is not None and above.primitive.name == "exp":
-            return _shift(made, above, "log_softmax")
-        return None
-    return _inside(eqn) if name in CALLS or name.startswith("custom_") else None
+        return end.difference(eqn)
+    if name in CALLS or name.startswith("custom_"):
+        return _inside(eqn, eqn.outvars.index(variable))
+    return None
 
 
-def _inside(eqn: JaxprEqn) -> Ending | None:
+def _inside(eqn: JaxprEqn, output: int) -> Ending | None:
     body = next(bodies(eqn))
-    found = ending(body)
+    found = ending(body, output)
     if found is None or not eqn.primitive.name.startswith("custom_"):
-        return found
+        return found and found._replace(place=(eqn, *found.place))
     # A custom derivative is not entered: its own input must be the one that is wanted.
-    wanted = found.eqn.invars[found.operand]
+    wanted = found.place[0].invars[found.operand]
     if wanted in body.invars:
-        return Ending(found.kind, eqn, body.invars.index(wanted))
+        return Ending(found.kind, (eqn,), body.invars.index(wanted))
     return None
 
 
-def _through(
-    made: dict[Any, JaxprEqn], variable: Any, transparent: frozenset[str] = _TRANSPARENT
-) -> JaxprEqn | None:
-    """What made a value, past changes of type and shape."""
-    while not isinstance(variable, Literal) and variable in made:
-        eqn = made[variable]
-        if eqn.primitive.name not in transparent:
+class _End:
+    """The end of a program, read backwards.
+
+    Args:
+      made: what makes each value.
+    """
+
+    def __init__(self, made: dict[Any, JaxprEqn]) -> None:
+        self.made = made
+
+    def made_by(
+        self, variable: Any, transparent: frozenset[str] = _TRANSPARENT
+    ) -> tuple[Any, JaxprEqn | None]:
+        """A value and what made it, past changes of type and shape."""
+        while not isinstance(variable, Literal) and variable in self.made:
+            eqn = self.made[variable]
+            if eqn.primitive.name not in transparent:
+                return variable, eqn
+            variable = eqn.invars[0]
+        return variable, None
+
+    def quotient(self, eqn: JaxprEqn) -> Ending | None:
+        """``exp(x) / sum(exp(x))``"""
+        exponential, _ = self.made_by(eqn.invars[0])
+        exp, axes = self._sum_of_exp(eqn.invars[1])
+        if exp is None or exponential is not exp.outvars[0]:
+            return None
+        return self._unshifted(exp, axes, "softmax")
+
+    def difference(self, eqn: JaxprEqn) -> Ending | None:
+        """``x - log(sum(exp(x)))``, or ``x - (log(sum(exp(x - m))) + m)`` of ``logsumexp``."""
+        logarithm = self._made("log", eqn.invars[1])
+        if logarithm is None and (total := self._made("add", eqn.invars[1])):
+            logarithm = self._made("log", total.invars[0]) or self._made("log", total.invars[1])
+        if logarithm is None:
+            return None
+        exp, axes = self._sum_of_exp(logarithm.invars[0])
+        if exp is None:
+            return None
+        x, _ = self.made_by(eqn.invars[0], _SAME_SHAPE)
+        if x is self.made_by(exp.invars[0], _SAME_SHAPE)[0]:  # both are shifted, or neither
+            return self._unshifted(eqn, axes, "log_softmax")
+        shift = self._shift(exp.invars[0], axes)
+        if shift is not None and x is self.made_by(shift.invars[0], _SAME_SHAPE)[0]:
+            return Ending("log_softmax", (eqn,), 0)
+        return None
+
+    def _made(self, name: str, variable: Any) -> JaxprEqn | None:
+        """The operation of this name that made a value."""
+        _, eqn = self.made_by(variable)
+        return eqn if eqn is not None and eqn.primitive.name == name else None
+
+    def _sum_of_exp(self, variable: Any) -> tuple[JaxprEqn | None, tuple[int, ...]]:
+        """The exponential whose sum a value is, and the axes that it is summed over."""
+        positive = self._made("abs", variable)
+        total = self._made("reduce_sum", positive.invars[0] if positive else variable)
+        if total is None or 0 in total.params["axes"]:  # over the batch it is no softmax
+            return None, ()
+        return self._made("exp", total.invars[0]), tuple(total.params["axes"])
+
+    def _shift(self, variable: Any, axes: tuple[int, ...]) -> JaxprEqn | None:
+        """What subtracts from a value the same along the axes of a softmax, which leaves that as
+        it is: its maximum, in practice.
+        """
+        eqn = self._made("sub", variable)
+        if eqn is None or isinstance(eqn.invars[1], Literal):
             return eqn
-        variable = eqn.invars[0]
-    return None
+        shape = shape_of(eqn.invars[1])
+        return eqn if all(shape[axis] == 1 for axis in axes) else None
 
-
-def _shift(made: dict[Any, JaxprEqn], exp: JaxprEqn, kind: str) -> Ending:
-    """The input of a softmax: before its maximum is subtracted, if it is."""
-    shifted = made.get(exp.invars[0])
-    if shifted is not None and shifted.primitive.name == "sub":
-        return Ending(kind, shifted, 0)
-    return Ending(kind, exp, 0)
+    def _unshifted(self, eqn: JaxprEqn, axes: tuple[int, ...], kind: str) -> Ending:
+        return Ending(kind, (self._shift(eqn.invars[0], axes) or eqn,), 0)
