@@ -73,17 +73,19 @@ def adapt_made(
     made, parts = _probed(build) if abstract else (build(0), None)
     if isinstance(made, nnx.Module):
         return nnx_adapter.adapt(build, parts)
-    if isinstance(made, linen.Module):
-        return linen_adapter.adapt(made, spec)
+    if isinstance(getattr(made, "__wrapped__", None), nnx.Module):  # nnx.jit(module)
+        return nnx_adapter.adapt(lambda seed: build(seed).__wrapped__)
     if "keras" in sys.modules and isinstance(made, sys.modules["keras"].Model):
         return _keras().adapt_factory(build, spec)
+    if abstract:
+        made = build(0)  # arrays that it holds, or closes over, were abstract
+    if isinstance(made, linen.Module):
+        return linen_adapter.adapt(made, spec)
     if isinstance(made, tuple) and len(made) == 2 and all(map(callable, made)):
         return function.adapt(made[1], spec, init=made[0])
     if isinstance(made, tuple) or not callable(made):
         kind = f"{type(made).__module__}.{type(made).__qualname__}"
         raise ModelError(f"model.factory returned a {kind}.", _EXPECTED)
-    if isinstance(getattr(made, "__wrapped__", None), nnx.Module):  # nnx.jit(module)
-        return nnx_adapter.adapt(lambda seed: build(seed).__wrapped__)
     return function.adapt(made, spec, parameters=parameters)
 
 

@@ -6,6 +6,7 @@ that Linen gives the module (``Block_0.Conv_1``).
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -56,21 +57,47 @@ def kind_of(module: nn.Module) -> str:
     return next((kind for cls, kind in _KINDS.items() if isinstance(module, cls)), "block")
 
 
-def _mark(following: Callable[..., Any], args: Any, kwargs: dict[str, Any], context: Any) -> Any:
-    """The interceptor: evaluation mode, scope and mark."""
-    module: nn.Module = context.module
-    if context.method_name != "__call__":
-        return following(*args, **kwargs)
-    for cls, name in _EVALUATION:
-        if isinstance(module, cls):
-            # A bound module lives for this trace alone, and Flax refuses a value in two places.
-            object.__setattr__(module, name, None)
-            kwargs = {**kwargs, name: True}
-    if not module.path:
-        return following(*args, **kwargs)
-    path = ".".join(module.path)
-    with jax.named_scope(SCOPE + path):
-        return mark(following(*args, **kwargs), path, kind_of(module))
+class _Interceptor:
+    """Sets evaluation mode, scope and mark around every call of a module; serves one trace."""
+
+    def __init__(self) -> None:
+        self.running: list[nn.Module] = []
+
+    def __call__(
+        self, following: Callable[..., Any], args: Any, kwargs: dict[str, Any], context: Any
+    ) -> Any:
+        module: nn.Module = context.module
+        if context.method_name != "__call__":
+            return following(*args, **kwargs)
+        for cls, name in _EVALUATION:
+            if isinstance(module, cls):
+                args, kwargs = _evaluating(module, context.orig_method, name, args, kwargs)
+        # A class that calls its parent's __call__ is one layer.
+        again = any(module is other for other in self.running)
+        if again or not module.path:
+            return following(*args, **kwargs)
+        path = ".".join(module.path)
+        self.running.append(module)
+        try:
+            with jax.named_scope(SCOPE + path):
+                return mark(following(*args, **kwargs), path, kind_of(module))
+        finally:
+            self.running.pop()
+
+
+def _evaluating(
+    module: nn.Module, method: Callable[..., Any], name: str, args: Any, kwargs: dict[str, Any]
+) -> tuple[Any, dict[str, Any]]:
+    """The arguments of a call of one of Linen's own modules, in evaluation mode."""
+    taken = list(inspect.signature(method).parameters)
+    # A bound module lives for this trace alone, and Flax refuses a value in two places.
+    object.__setattr__(module, name, None if name in taken else True)
+    if name not in taken:
+        return args, kwargs
+    place = taken.index(name)
+    if place < len(args):
+        return (*args[:place], True, *args[place + 1 :]), kwargs
+    return args, {**kwargs, name: True}
 
 
 @dataclass(frozen=True)
@@ -88,7 +115,7 @@ class LinenProgram:
 
     def __call__(self, parameters: Parameters, x: jax.Array) -> Any:
         variables = unflatten_dict({path: parameters[name] for name, path in self.paths})
-        with nn.intercept_methods(_mark):
+        with nn.intercept_methods(_Interceptor()):
             more: dict[str, Any] = dict(self.arguments)
             return self.module.apply(variables, x, **more)
 
@@ -117,7 +144,7 @@ def adapt(module: nn.Module, spec: InputSpec) -> Adapted:
 
     def init(key: jax.Array, x: jax.Array) -> Any:
         keys = {name: jax.random.fold_in(key, i) for i, name in enumerate(("params", "dropout"))}
-        with nn.intercept_methods(_mark):
+        with nn.intercept_methods(_Interceptor()):
             return module.init(keys, x, **arguments)
 
     try:
