@@ -116,6 +116,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
             findings=(
                 *_unseen_layers(network),
                 *_unfit_weights(weights),
+                *_other_channel_order(weights, model),
                 *_skipped_images(images),
                 *(finding for result in results for finding in result.findings),
             ),
@@ -351,6 +352,34 @@ def _unfit_weights(weights: Weights) -> tuple[Finding, ...]:
             where=weights.source,
             value=float(count),
             advice="They are listed with the model; weights.strict=true refuses such a file.",
+        ),
+    )
+
+
+# By whose names a weights file uses: the channel order that networks published there were trained
+# with, and the presets that give it.
+_CONVENTIONS = {
+    "torchvision": ("rgb", "torchvision"),
+    "timm": ("rgb", "torchvision or vit"),
+    "keras": ("bgr", "keras_caffe"),
+    "keras_legacy": ("bgr", "keras_caffe"),
+    "caffe": ("bgr", "caffe"),
+}
+
+
+def _other_channel_order(weights: Weights, model: Model) -> tuple[Finding, ...]:
+    order, presets = _CONVENTIONS.get(weights.scheme, (model.spec.order, ""))
+    if model.spec.channels != 3 or model.spec.order == order:
+        return ()
+    return (
+        Finding(
+            severity="warn",
+            check="weights",
+            message=f"The weights have names of {weights.scheme}, whose networks take "
+            f"{order.upper()}; the input is {model.spec.order.upper()}.",
+            where=weights.source,
+            advice="If they were trained there, choose preprocessing="
+            f"{presets}; if by you, on this input, all is well.",
         ),
     )
 

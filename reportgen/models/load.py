@@ -27,6 +27,7 @@ class Weights:
       source: words for the report.
       sha256: of the file; empty if there is none.
       random: they were drawn, not learned.
+      scheme: whose names the file uses: ``torchvision``, ``keras``, …; empty for the network's own.
       problems: what of the file did not fit, a line each; only with ``weights.strict=false``.
       drawn: names of parameters that the file did not give, and that were drawn instead.
     """
@@ -34,6 +35,7 @@ class Weights:
     source: str
     sha256: str
     random: bool
+    scheme: str = ""
     problems: tuple[str, ...] = ()
     drawn: tuple[str, ...] = ()
 
@@ -193,10 +195,11 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
     if missing:
         drawn = adapted.initial(config.seed)
         parameters = {**parameters, **{name: drawn[name] for name in missing}}
-    names = "" if placed.scheme == "own" else f", names of {placed.scheme}"
+    scheme = "" if placed.scheme == "own" else placed.scheme
+    names = f", names of {scheme}" if scheme else ""
     shipped = path.parent == FOLDER
     source = f"{'embedded ' + path.name if shipped else path} ({placed.format}{names})"
-    weights = Weights(source, placed.sha256, False, placed.problems, missing)
+    weights = Weights(source, placed.sha256, False, scheme, placed.problems, missing)
     return network.with_weights(parameters), weights
 
 
