@@ -7,6 +7,7 @@ Nothing outside that copy changes, so threads and nested uses do not meet.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import cache
@@ -16,6 +17,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
+from reportgen.core.errors import ModelError
 from reportgen.models.base import Adapted, Parameters
 from reportgen.models.evaluation import evaluation_arguments, in_words
 from reportgen.rewrite.marks import SCOPE, mark
@@ -30,10 +32,21 @@ _KINDS: dict[type, str] = {
     nnx.LayerNorm: "norm",
     nnx.GroupNorm: "norm",
     nnx.RMSNorm: "norm",
+    nnx.InstanceNorm: "norm",
     nnx.Dropout: "dropout",
     nnx.Embed: "embed",
     nnx.MultiHeadAttention: "attention",
+    nnx.PReLU: "activation",
 }
+# What a call of these is told evaluation mode by, whatever the user's code tells it.
+_EVALUATION: dict[type, str] = {
+    nnx.BatchNorm: "use_running_average",
+    nnx.Dropout: "deterministic",
+    nnx.MultiHeadAttention: "deterministic",
+}
+
+
+_JITTED = type(nnx.jit(lambda: None))
 
 
 def _dotted(path: Iterable[Any]) -> str:
@@ -49,15 +62,35 @@ def kind_of(module: nnx.Module) -> str:
 
 
 @cache
+def _evaluating(cls: type, name: str) -> type:
+    """A subclass of one of Flax's classes whose calls are all in evaluation mode."""
+    taken = inspect.signature(cls.__call__).parameters
+    # What may come by position, without self and the argument that says so, which is the last.
+    count = sum(p.kind is p.POSITIONAL_OR_KEYWORD for key, p in taken.items() if key != name) - 1
+
+    def call(self: Any, *args: Any, **kwargs: Any) -> Any:
+        return cls.__call__(self, *args[:count], **{**kwargs, name: True})
+
+    return _subclass(cls, (cls,), call)
+
+
+@cache
 def _marking(cls: type) -> type:
     """A subclass of ``cls`` whose calls mark their output with the instance's path."""
+    # Put between the user's class and Flax's own, so that a parent's __call__ is reached too.
+    between = [_evaluating(c, name) for c, name in _EVALUATION.items() if issubclass(cls, c)]
+    bases = (cls, *between) if cls not in _EVALUATION else tuple(between)
 
     def call(self: Any, *args: Any, **kwargs: Any) -> Any:
         path, kind = self.__dict__["_reportgen_layer"]
         with jax.named_scope(SCOPE + path):
-            return mark(cls.__call__(self, *args, **kwargs), path, kind)
+            return mark(bases[0].__call__(self, *args, **kwargs), path, kind)
 
-    return type(cls)(cls.__name__, (cls,), {"__call__": call, "__module__": cls.__module__})
+    return _subclass(cls, bases, call)
+
+
+def _subclass(cls: type, bases: tuple[type, ...], call: Callable[..., Any]) -> type:
+    return type(cls)(cls.__name__, bases, {"__call__": call, "__module__": cls.__module__})
 
 
 class _OneKey(nnx.RngStream):
@@ -106,12 +139,27 @@ class NnxProgram:
             if path:
                 part.__dict__["_reportgen_layer"] = (_dotted(path), kind_of(part))
                 part.__class__ = _marking(type(part))
-        return module(x, **dict(self.arguments))
+        call = type(module).__call__
+        if isinstance(call, _JITTED):
+            # A jitted network that fails at another input size would fail as a whole.
+            call = call.__wrapped__
+        return call(module, x, **dict(self.arguments))
 
 
 def abstract(module: nnx.Module) -> tuple[nnx.GraphDef[Any], Any]:
-    """A module in evaluation mode, split into what is static and its arrays."""
-    module.eval()
+    """A module in evaluation mode, split into what is static and its arrays.
+
+    Raises:
+      ModelError: if its ``eval()`` fails.
+    """
+    try:
+        module.eval()
+    except Exception as error:
+        raise ModelError(
+            f"The nnx module {type(module).__name__} cannot be set to evaluation mode: its eval() "
+            f"raised {type(error).__name__}: {(str(error).splitlines() or [''])[0]}",
+            "nnx.Module.eval() sets deterministic=True and use_running_average=True in all of it.",
+        ) from error
     graph, state = nnx.split(module)
     return graph, state
 
