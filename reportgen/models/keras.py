@@ -21,6 +21,7 @@ import numpy as np
 from reportgen.core.errors import ModelError, did_you_mean
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Adapted, Parameters
+from reportgen.models.evaluation import evaluation_arguments, in_words
 from reportgen.rewrite.marks import SCOPE, mark
 
 _LOCK = threading.RLock()
@@ -62,7 +63,7 @@ def kind_of(layer: keras.Layer) -> str:
     if "ReLU" in name or name in ("ELU", "Swish"):
         return "activation"
     if "ConvTranspose" in name.replace("1D", "").replace("2D", "").replace("3D", ""):
-        return "conv"
+        return "conv_transpose"
     bare = name.rstrip("D").rstrip("123")
     return next((kind for known, kind in _KINDS if bare == known), "block")
 
@@ -77,6 +78,7 @@ def _marking(root: keras.Model) -> Iterator[None]:
         def call(self: Any, *args: Any, **kwargs: Any) -> Any:
             if self is root or isinstance(self, keras.layers.InputLayer):
                 return original(self, *args, **kwargs)
+            kwargs = _evaluating(self, kwargs)
             above.append(self.name)
             path = ".".join(above)
             try:
@@ -90,6 +92,25 @@ def _marking(root: keras.Model) -> Iterator[None]:
             yield
         finally:
             keras.layers.Layer.__call__ = original
+
+
+@contextmanager
+def _own_words() -> Iterator[None]:
+    """Exceptions keep their own words; Keras puts a list of arguments around them."""
+    with _LOCK:
+        changed = keras.config.is_traceback_filtering_enabled()
+        keras.config.disable_traceback_filtering()
+        try:
+            yield
+        finally:
+            if changed:
+                keras.config.enable_traceback_filtering()
+
+
+def _evaluating(layer: Any, kwargs: dict[str, Any]) -> dict[str, Any]:
+    """A layer's arguments with ``training=False``, whatever the user's code says."""
+    # It is always a keyword: Keras takes nothing but tensors by position.
+    return {**kwargs, **evaluation_arguments(layer.call)}
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,8 +129,9 @@ class KerasProgram:
     def __call__(self, parameters: Parameters, x: jax.Array) -> Any:
         values = {**self.constants, **parameters}
         trainable, other = ([jnp.asarray(values[n]) for n in part] for part in self.names)
-        with _marking(self.model):
-            outputs, _ = self.model.stateless_call(trainable, other, x, training=False)
+        more = evaluation_arguments(self.model.call)
+        with _marking(self.model), _own_words():
+            outputs, _ = self.model.stateless_call(trainable, other, x, **more)
         return outputs
 
 
@@ -190,7 +212,9 @@ def adapt(
         },
         initial=initial,
         framework="Keras",
-        evaluation="dropout off, batch statistics frozen; called with training=False",
+        evaluation=in_words(
+            evaluation_arguments(model.call), "dropout off, batch statistics frozen"
+        ),
         network=model,
     )
 
@@ -204,7 +228,8 @@ def _complete(model: keras.Model, spec: InputSpec) -> None:
     if model.built:
         return
     try:
-        model(np.zeros((1, *spec.shape), np.float32), training=False)
+        with _own_words():
+            model(np.zeros((1, *spec.shape), np.float32), **evaluation_arguments(model.call))
     except Exception as error:
         raise ModelError(
             f"The Keras model {model.name!r} cannot be built on an input of {spec.shape} "

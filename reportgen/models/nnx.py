@@ -24,7 +24,7 @@ from reportgen.rewrite.marks import SCOPE, mark
 
 _KINDS: dict[type, str] = {
     nnx.Conv: "conv",
-    nnx.ConvTranspose: "conv",
+    nnx.ConvTranspose: "conv_transpose",
     nnx.Linear: "dense",
     nnx.LinearGeneral: "dense",
     nnx.Einsum: "dense",
@@ -46,7 +46,7 @@ _EVALUATION: dict[type, str] = {
 }
 
 
-_JITTED = type(nnx.jit(lambda: None))
+_JITTED: Any = type(nnx.jit(lambda: None))
 
 
 def _dotted(path: Iterable[Any]) -> str:

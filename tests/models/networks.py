@@ -26,3 +26,13 @@ def assert_close(found: Any, expected: Any) -> None:
 
 def listed(model: Model) -> list[tuple[str, str, tuple[int, ...]]]:
     return [(layer.path, layer.kind, layer.shape) for layer in model.layers]
+
+
+def keras_of(model: Model) -> Any:
+    """The Keras model itself, with the Model's weights."""
+    program: Any = model.program
+    variables = program.model.trainable_variables + program.model.non_trainable_variables
+    for name, variable in zip(sum(program.names, ()), variables, strict=True):
+        if name in model.parameters:
+            variable.assign(model.parameters[name])
+    return program.model
