@@ -24,6 +24,12 @@ from reportgen.models.base import Adapted
 KERAS_FILE = ".keras"
 Build = Callable[[int | None], Any]
 
+# What JAX raises where Python asks for a value that abstract evaluation does not have.
+_LOOKED_AT = (
+    jax.errors.ConcretizationTypeError,
+    jax.errors.TracerArrayConversionError,
+    jax.errors.TracerIntegerConversionError,
+)
 _STDLIB = str(Path(os.__file__).parent)
 _EXPECTED = (
     "It returns a Flax nnx or Linen module, a function f(params, x), a pair (init, f) with "
@@ -83,10 +89,21 @@ def adapt_made(
         return linen_adapter.adapt(made, spec)
     if isinstance(made, tuple) and len(made) == 2 and all(map(callable, made)):
         return function.adapt(made[1], spec, init=made[0])
-    if isinstance(made, tuple) or not callable(made):
+    if isinstance(made, tuple) or not callable(made) or _foreign(made):
         kind = f"{type(made).__module__}.{type(made).__qualname__}"
         raise ModelError(f"model.factory returned a {kind}.", _EXPECTED)
+    if inspect.isclass(made):
+        raise ModelError(
+            f"model.factory returned the class {made.__name__}, not an object of it.",
+            f"Name the class itself as the factory, or return {made.__name__}(…).",
+        )
     return function.adapt(made, spec, parameters=parameters)
+
+
+def _foreign(made: Any) -> bool:
+    """Whether a callable is a module or layer of a framework whose networks are not taken so."""
+    packages = {cls.__module__.partition(".")[0] for cls in type(made).__mro__}
+    return not packages.isdisjoint({"torch", "tensorflow", "keras", "equinox"})
 
 
 def _imported(name: str) -> tuple[Callable[..., Any], Any]:
@@ -98,7 +115,7 @@ def _imported(name: str) -> tuple[Callable[..., Any], Any]:
         )
     try:
         module = importlib.import_module(module_name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script may end itself when it is imported
         raise ModelError(
             f"model.factory {name!r} cannot be imported: {told(error)}.",
             "It is looked for among what is installed and in the folder the command is run in "
@@ -154,8 +171,10 @@ def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
         return None
     if not is_class:
         return signature
+    # Linen gives every module two arguments that are none of the user's.
+    hidden = {"parent", "name"} if issubclass(factory, linen.Module) else set()
     return signature.replace(
-        parameters=list(signature.parameters.values())[1:],
+        parameters=[p for p in list(signature.parameters.values())[1:] if p.name not in hidden],
         return_annotation=inspect.Signature.empty,
     )
 
@@ -186,20 +205,28 @@ def _check(name: str, signature: inspect.Signature, given: set[str]) -> None:
 def _probed(build: Build) -> tuple[Any, tuple[Any, Any] | None]:
     """What a factory returns, found without computing anything; only its type may be used.
 
+    A factory that looks at the values of arrays is run for real.
+
     Returns:
       The object, and for an nnx module its static part and the shapes of its arrays.
     """
     made: list[Any] = []
 
-    def probe() -> Any:
-        made.append(build(None))
+    def probe(seed: int | None = None) -> Any:
+        made.append(build(seed))
         if not isinstance(made[0], nnx.Module):
             return None
         graph, state = nnx_adapter.abstract(made[0])
         made.append(graph)
         return state
 
-    state = jax.eval_shape(probe)
+    try:
+        state = jax.eval_shape(probe)
+    except ModelError as error:
+        if not isinstance(error.__cause__, _LOOKED_AT):
+            raise
+        values = probe(0)
+        state = jax.eval_shape(lambda: values)
     return made[0], (made[1], state) if len(made) == 2 else None
 
 
@@ -222,7 +249,7 @@ def _keras() -> Any:
     return keras
 
 
-def told(error: Exception) -> str:
+def told(error: BaseException) -> str:
     """An exception in one line, with the last place in it that is the user's own."""
     first = (str(error).splitlines() or [""])[0].rstrip(".")
     text = first if isinstance(error, ImportError) else f"{type(error).__name__}: {first}"

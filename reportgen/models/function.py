@@ -361,7 +361,7 @@ def _check(function: Function) -> None:
             f"A plain network takes (params, x), found {signature}.",
             "Weights that it closes over would be compiled in; return f(params, x) instead."
             if len(signature.parameters) == 1
-            else "",
+            else "Give the other arguments their values: return functools.partial(f, …).",
         ) from error
     except ValueError:
         return
