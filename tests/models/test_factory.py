@@ -224,7 +224,7 @@ def returned(what: str) -> str:
         ),
         (
             returned("init"),
-            "init(key) raised TypeError: returns.<locals>.<lambda>() takes 0 positional arguments but 1 was given",
+            "init(key) raised TypeError: returns.<locals>.<lambda>() takes 0 positional arguments",
             "It takes one random key and returns the parameters.",
         ),
         (
