@@ -172,7 +172,8 @@ def _signature(factory: Callable[..., Any]) -> inspect.Signature | None:
     if not is_class:
         return signature
     # Linen gives every module two arguments that are none of the user's.
-    hidden = {"parent", "name"} if issubclass(factory, linen.Module) else set()
+    is_linen = isinstance(factory, type) and issubclass(factory, linen.Module)
+    hidden = {"parent", "name"} if is_linen else set()
     return signature.replace(
         parameters=[p for p in list(signature.parameters.values())[1:] if p.name not in hidden],
         return_annotation=inspect.Signature.empty,

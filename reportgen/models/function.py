@@ -3,7 +3,8 @@
 A convolution or matrix product of the input with a parameter is a layer, named by the parameter's
 place in the tree (``params["conv1"]["w"]`` makes ``conv1``); a bias that is added, or a scale,
 under the same name belongs to it. Rectifiers and their kin, poolings and softmaxes are layers of
-their own, named by what they are (``relu``, ``relu#2``, …).
+their own, named by what they are (``relu``, ``relu#2``, …). A branch, or a loop of unknown length,
+that holds products is one layer, ``cond`` or ``while``.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Adapted, Parameters
 from reportgen.models.evaluation import evaluation_arguments, in_words
-from reportgen.rewrite.interpreter import Scopes, bind, evaluate, shape_of, walk
+from reportgen.rewrite.interpreter import Scopes, bind, bodies, evaluate, shape_of, walk
 from reportgen.rewrite.marks import SCOPE, mark
 
 Function = Callable[..., Any]
@@ -47,6 +48,7 @@ _LAYOUT = frozenset(
     | {"copy", "rev"}
 )
 _ARITHMETIC = frozenset({"add", "sub", "mul", "div"})
+_OPAQUE = frozenset({"cond", "while"})  # what runs inside cannot be seen
 
 
 def _is_product(body: Jaxpr) -> bool:
@@ -77,12 +79,14 @@ class _Search:
       layers: in execution order.
       growing: layer whose output a value is, past changes of layout and type.
       channels_first: values whose channels come second.
+      gates: what GELU multiplies its input by, on the way there, with the tanh in it, if any.
     """
 
     names: dict[Any, frozenset[str]]
     layers: list[_Found] = field(default_factory=list)
     growing: dict[Any, _Found] = field(default_factory=dict)
     channels_first: set[Any] = field(default_factory=set)
+    gates: dict[Any, _Found | None] = field(default_factory=dict)
 
     def visit(self, eqn: JaxprEqn) -> None:
         operands = [v for v in eqn.invars if not isinstance(v, Literal)]
@@ -91,22 +95,55 @@ class _Search:
             made_of = frozenset().union(*(self.names[v] for v in operands))
             self.names.update(dict.fromkeys(eqn.outvars, made_of))
             return
-        name, output = eqn.primitive.name, eqn.outvars[0]
-        own = frozenset().union(*(self.names.get(v, frozenset()) for v in operands))
+        output = eqn.outvars[0]
         if any(v in self.channels_first and shape_of(v) == shape_of(output) for v in data):
             self.channels_first.add(output)
+        own = frozenset().union(*(self.names.get(v, frozenset()) for v in operands))
+        self._layer(eqn, data, own)
+
+    def _layer(self, eqn: JaxprEqn, data: list[Any], own: frozenset[str]) -> None:
+        """Take an operation on data for a new layer or a part of one, if it is that."""
+        name, output = eqn.primitive.name, eqn.outvars[0]
         if name in _PRODUCTS:
             if own and len(data) == 1:
                 self._product(eqn, own)
         elif name in _ARITHMETIC and own and len(data) == 1:
             self._arithmetic(eqn, data[0], own)
-        elif name in _LAYOUT and data[0] in self.growing and len(data) == 1:
-            if math.prod(shape_of(output)) == math.prod(shape_of(data[0])):
-                self.growing[output] = self.growing[data[0]]
+        elif name in _LAYOUT:
+            self._layout(data, output)
+        elif name in _OPAQUE and any(map(_is_product, bodies(eqn))):
+            for value in (v for v in eqn.outvars if len(shape_of(v)) > 1):
+                self._add(name, "block", value)
+        elif not own and self._gelu(eqn, data):
+            pass
         elif named := _named(eqn):
             self._add(named[0], named[1], output)
             if data[0] in self.channels_first:
                 self.channels_first.add(output)
+
+    def _layout(self, data: list[Any], output: Any) -> None:
+        same = math.prod(shape_of(output)) == math.prod(shape_of(data[0]))
+        if same and len(data) == 1 and data[0] in self.growing:
+            self.growing[output] = self.growing[data[0]]
+
+    def _gelu(self, eqn: JaxprEqn, data: list[Any]) -> bool:
+        """GELU is no operation of its own: ``x / 2 (1 + tanh(…))``, or with ``erf`` or ``erfc``."""
+        name, output = eqn.primitive.name, eqn.outvars[0]
+        gates = [v for v in data if v in self.gates]
+        inner = self.growing.get(data[0])
+        if name in ("erf", "erfc"):
+            self.gates[output] = None
+        elif name == "add" and len(data) == 1 and inner is not None and inner.path == "tanh":
+            self.gates[output] = inner
+        elif name in ("add", "mul") and len(data) == 1 and gates:
+            self.gates[output] = self.gates[data[0]]
+        elif name == "mul" and len(data) == 2 and gates:
+            if (gate := self.gates[gates[0]]) is not None and gate in self.layers:
+                self.layers.remove(gate)
+            self._add("gelu", "activation", output)
+        else:
+            return False
+        return True
 
     def _product(self, eqn: JaxprEqn, own: frozenset[str]) -> None:
         output = eqn.outvars[0]
@@ -226,10 +263,6 @@ def _search(
     return _Marked(flat, trees[-1], layers, scopes, failures[0] if failures else None)
 
 
-def _channels_last(value: jax.Array) -> jax.Array:
-    return jnp.moveaxis(value, 1, -1)
-
-
 @dataclass(frozen=True, eq=False)
 class FunctionProgram:
     """A plain function of dotted parameters (evaluation mode).
@@ -256,18 +289,18 @@ class FunctionProgram:
         )
 
         def rule(eqn: JaxprEqn, inputs: list[Any], scopes: Scopes) -> list[Any] | None:
-            output = eqn.outvars[0]
-            if output not in found.scopes and output not in found.layers:
+            scope = next((found.scopes[v] for v in eqn.outvars if v in found.scopes), "")
+            if not scope and not any(v in found.layers for v in eqn.outvars):
                 return None
-            with jax.named_scope(found.scopes.get(output, "")):
+            with jax.named_scope(scope):
                 outputs = bind(eqn, inputs)
-            for layer in found.layers.get(output, ()):
-                value = outputs[0]
-                if layer.channels_first:
-                    marked = mark(_channels_last(value), layer.path, layer.kind)
-                    outputs[0] = jnp.moveaxis(marked, -1, 1)
-                else:
-                    outputs[0] = mark(value, layer.path, layer.kind)
+            for i, variable in enumerate(eqn.outvars):
+                for layer in found.layers.get(variable, ()):
+                    if layer.channels_first:
+                        marked = mark(jnp.moveaxis(outputs[i], 1, -1), layer.path, layer.kind)
+                        outputs[i] = jnp.moveaxis(marked, -1, 1)
+                    else:
+                        outputs[i] = mark(outputs[i], layer.path, layer.kind)
             return outputs
 
         outputs = evaluate(found.closed, [*leaves, x], rule, lambda body: False)
