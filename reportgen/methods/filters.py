@@ -63,7 +63,7 @@ class Filters(Method):
         name = f"{layer.path} ({layer.kind})"
         if not layer.spatial:
             return f"{name} has no maps"
-        if self.layers is None and layer.kind != "conv":
+        if self.layers is None and layer.kind not in ("conv", "conv_transpose"):
             return f"{name} is no convolution (method.filters.layers={layer.path} takes it anyway)"
         return ""
 

@@ -25,7 +25,7 @@ from reportgen.rewrite.marks import SCOPE, mark
 _KINDS: dict[type, str] = {
     nn.Conv: "conv",
     nn.ConvLocal: "conv",
-    nn.ConvTranspose: "conv",
+    nn.ConvTranspose: "conv_transpose",
     nn.Dense: "dense",
     nn.DenseGeneral: "dense",
     nn.Einsum: "dense",

@@ -189,7 +189,7 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
         return network.with_weights(parameters), Weights(source, "", random)
     path = _path(config)
     adapted = network.adapted
-    placed = place_file(path, adapted.shapes, _naming(adapted.network), strict=wanted.strict)
+    placed = place_file(path, adapted.shapes, _naming(network), strict=wanted.strict)
     parameters = placed.parameters
     missing = tuple(name for name in adapted.shapes if name not in parameters)
     if missing:
@@ -203,14 +203,23 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
     return network.with_weights(parameters), weights
 
 
-def _naming(network: Any) -> Naming:
+def _naming(network: Network) -> Naming:
     """What a network of the zoo, or a user's, says of other frameworks' names for its weights."""
 
     def said(name: str, nothing: Any) -> Any:
-        method = getattr(network, name, None)
+        method = getattr(network.adapted.network, name, None)
         return method() if callable(method) else nothing
 
-    return Naming(said("published", {}), said("flattened", {}), tuple(said("ignored", ())))
+    return Naming(
+        said("published", {}),
+        said("flattened", {}),
+        tuple(said("ignored", ())),
+        {
+            layer.path: layer.shape[-1]
+            for layer in network.outline.layers
+            if layer.kind == "conv_transpose"
+        },
+    )
 
 
 def _own_file(config: Config) -> Path | None:

@@ -55,7 +55,7 @@ def read(path: Path) -> Checkpoint:
         if kind == "BatchNorm":
             norms.update(dict.fromkeys(layer.top, layer.name))
         with reading(path, KIND):
-            for leaf, tensor in _tensors(path, kind, list(layer.blobs)):
+            for leaf, tensor in _tensors(path, kind, layer):
                 tensors[f"{name}.{leaf}"] = tensor
     return Checkpoint(KIND, tensors)
 
@@ -80,7 +80,8 @@ def _layers(net: Any) -> list[Any]:
     return [*net.layers, *net.layer]
 
 
-def _tensors(path: Path, kind: str, blobs: list[Any]) -> list[tuple[str, Tensor]]:
+def _tensors(path: Path, kind: str, layer: Any) -> list[tuple[str, Tensor]]:
+    blobs = list(layer.blobs)
     if kind == "BatchNorm":
         # Sums over an exponential window, and the window's weight: zero before any training.
         mean, variance, weight = (_values(blob).ravel() for blob in blobs)
@@ -95,13 +96,16 @@ def _tensors(path: Path, kind: str, blobs: list[Any]) -> list[tuple[str, Tensor]
         elif place == 1 and kind in _OLD_TYPES.values():
             shape = shape[-1:]
         dtype = "float64" if blob.double_data else "float32"
-        named.append((leaf, Tensor(shape, dtype, partial(_reshaped, path, blob, shape))))
+        turned = place == 0 and kind == "InnerProduct" and layer.inner_product_param.transpose
+        given = shape[::-1] if turned else shape
+        named.append((leaf, Tensor(given, dtype, partial(_reshaped, path, blob, shape, turned))))
     return named
 
 
-def _reshaped(path: Path, blob: Any, shape: tuple[int, ...]) -> np.ndarray:
+def _reshaped(path: Path, blob: Any, shape: tuple[int, ...], turned: bool) -> np.ndarray:
     with reading(path, KIND):
-        return _values(blob).reshape(shape)
+        values = _values(blob).reshape(shape)
+    return values.T if turned else values
 
 
 def _shape(blob: Any) -> tuple[int, ...]:
@@ -145,6 +149,7 @@ def _message(*, packed: bool) -> Any:
         ("shape", 7, "BlobShape", False),
         ("double_data", 8, _FIELD.TYPE_DOUBLE if floats else _FIELD.TYPE_BYTES, floats),
     )
+    declare("InnerProductParameter", ("transpose", 6, _FIELD.TYPE_BOOL, False))
     declare(
         "LayerParameter",
         ("name", 1, text, False),
@@ -152,6 +157,7 @@ def _message(*, packed: bool) -> Any:
         ("bottom", 3, text, True),
         ("top", 4, text, True),
         ("blobs", 7, "BlobProto", True),
+        ("inner_product_param", 117, "InnerProductParameter", False),
     )
     declare(
         "V1LayerParameter",
@@ -161,6 +167,7 @@ def _message(*, packed: bool) -> Any:
         ("name", 4, text, False),
         ("type", 5, _FIELD.TYPE_INT32, False),
         ("blobs", 6, "BlobProto", True),
+        ("inner_product_param", 17, "InnerProductParameter", False),
     )
     declare(
         "NetParameter",

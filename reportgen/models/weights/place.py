@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import jax
@@ -26,12 +26,14 @@ class Naming:
       published: scheme to {module, or parameter outside of one: the source's name}. A name that
         ends in ``_`` is joined to the variable's without a dot.
       flattened: dense layer to the (height, width, channels) of the map it gets flattened.
+      transposed: modules that are transposed convolutions, to their numbers of channels out.
       ignored: globs of published names that the network does not have.
     """
 
     published: Mapping[str, Mapping[str, str]]
     flattened: Mapping[str, tuple[int, int, int]]
     ignored: tuple[str, ...]
+    transposed: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -98,15 +100,18 @@ def fit(
         tensor, wanted = checkpoint.tensors[source], shapes[name]
         first = channels_first(name, source)
         label = name if source == name else f"{name} ({source})"
-        shape = arranged_shape(tensor.shape, wanted.shape, first=first)
+        module = name.rpartition(".")[0]
+        # With transpose_kernel Flax's kernel has PyTorch's order of channels, and is not turned.
+        turned = naming.transposed.get(module) == wanted.shape[-1] if wanted.shape else False
+        shape = arranged_shape(tensor.shape, wanted.shape, first=first, turned=turned)
         if shape != wanted.shape:
             problems.shapes[name] = f"{label} is {shape}, the network has {wanted.shape}"
             continue
         if not _numeric(tensor.dtype, wanted.dtype):
             problems.values[name] = f"type: {label} is {tensor.dtype}, not {wanted.dtype}"
             continue
-        flat = naming.flattened.get(name.rpartition(".")[0])
-        values = arrange(tensor.read(), wanted.shape, first=first, flattened=flat)
+        flat = naming.flattened.get(module)
+        values = arrange(tensor.read(), wanted.shape, first=first, turned=turned, flattened=flat)
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
             values = values.astype(wanted.dtype, copy=False)
         if bad := _not_finite(values):

@@ -33,13 +33,17 @@ message_type { name: "BlobProto"
     label: LABEL_OPTIONAL }
   field { name: "double_data" number: 8 type: TYPE_DOUBLE label: LABEL_REPEATED
     options { packed: PACKED } } }
+message_type { name: "InnerProductParameter"
+  field { name: "transpose" number: 6 type: TYPE_BOOL label: LABEL_OPTIONAL } }
 message_type { name: "LayerParameter"
   field { name: "name" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
   field { name: "type" number: 2 type: TYPE_STRING label: LABEL_OPTIONAL }
   field { name: "bottom" number: 3 type: TYPE_STRING label: LABEL_REPEATED }
   field { name: "top" number: 4 type: TYPE_STRING label: LABEL_REPEATED }
   field { name: "blobs" number: 7 type: TYPE_MESSAGE type_name: ".caffe.BlobProto"
-    label: LABEL_REPEATED } }
+    label: LABEL_REPEATED }
+  field { name: "inner_product_param" number: 117 type: TYPE_MESSAGE
+    type_name: ".caffe.InnerProductParameter" label: LABEL_OPTIONAL } }
 message_type { name: "V0LayerParameter"
   field { name: "name" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL } }
 message_type { name: "V1LayerParameter"
@@ -54,7 +58,9 @@ message_type { name: "V1LayerParameter"
   field { name: "type" number: 5 type: TYPE_ENUM type_name: ".caffe.V1LayerParameter.LayerType"
     label: LABEL_OPTIONAL }
   field { name: "blobs" number: 6 type: TYPE_MESSAGE type_name: ".caffe.BlobProto"
-    label: LABEL_REPEATED } }
+    label: LABEL_REPEATED }
+  field { name: "inner_product_param" number: 17 type: TYPE_MESSAGE
+    type_name: ".caffe.InnerProductParameter" label: LABEL_OPTIONAL } }
 message_type { name: "NetParameter"
   field { name: "name" number: 1 type: TYPE_STRING label: LABEL_OPTIONAL }
   field { name: "layers" number: 2 type: TYPE_MESSAGE type_name: ".caffe.V1LayerParameter"
@@ -169,6 +175,19 @@ def test_a_square_inner_product_is_transposed(tmp_path: Path) -> None:
     shapes = shapes_of({"ip.kernel": kernel})
     found = place_file(writer.save(tmp_path / "w"), shapes, OWN, strict=True)
     np.testing.assert_array_equal(found.parameters["ip.kernel"], kernel.T)
+
+
+@pytest.mark.parametrize("old", [True, False])
+def test_an_inner_product_that_keeps_its_weights_transposed(old: bool, tmp_path: Path) -> None:
+    """``inner_product_param { transpose: true }``: (input, output), as here."""
+    kernel = np.arange(9, dtype=np.float32).reshape(3, 3)
+    writer = Writer(old=old)
+    writer.layer("ip", "InnerProduct", "data", "ip", kernel)
+    layers = writer.net.layers if old else writer.net.layer
+    layers[0].inner_product_param.transpose = True
+    shapes = shapes_of({"ip.kernel": kernel})
+    found = place_file(writer.save(tmp_path / "w"), shapes, OWN, strict=True)
+    np.testing.assert_array_equal(found.parameters["ip.kernel"], kernel)
 
 
 def test_doubles_are_read(tmp_path: Path) -> None:
