@@ -141,6 +141,21 @@ def test_a_tap_is_what_perturbing_the_layer_by_hand_gives(opened_once: Make) -> 
         assert_close(run(model, X, {path: step})[0], by_hand(*steps))
 
 
+def flat(params: Any, x: jax.Array) -> jax.Array:
+    return pooled(conv(params["one"], x)).reshape(x.shape[0], -1) @ params["out"]
+
+
+@pytest.mark.parametrize("function", [flat, jax.jit(flat)], ids=["plain", "jit"])
+def test_the_front_of_a_network_takes_any_size(function: Function, opened_once: Make) -> None:
+    own = shaped(one=SHAPES["one"], out=(64, 3))
+    model = opened_once(lambda: (own, function))
+    params = tree_of(own, model.parameters)
+    assert_close(run(model, X)[0], flat(params, X))
+    assert_close(model.activation("one", LARGE), conv(params["one"], LARGE))
+    with pytest.raises(TypeError, match="dot_general"):
+        model.activation("out", LARGE)
+
+
 def channels_first(params: Any, x: jax.Array) -> jax.Array:
     """NCHW inside, as it comes out of PyTorch, with a batch norm."""
 
