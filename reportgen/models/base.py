@@ -35,6 +35,10 @@ Parameters = dict[str, jax.Array]
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
 
 
+# From a traced program to the one that is run in its stead; hashable, as a key of what is traced.
+Rewriting = Callable[[ClosedJaxpr], ClosedJaxpr]
+
+
 class Program(Protocol):
     """A network as a pure, hashable function in evaluation mode.
 
@@ -135,6 +139,7 @@ def _marked(jaxpr: Jaxpr) -> bool:
 def _trace(
     program: Program,
     head: Head,
+    rewriting: Rewriting | None,
     parameters: tuple[tuple[str, tuple[int, ...], Any], ...],
     shape: tuple[int, ...],
     dtype: Any,
@@ -143,6 +148,7 @@ def _trace(
     """Trace a program once for each input shape.
 
     Args:
+      rewriting: what is done to the program once it is traced.
       partly: take a program that raises as far as it came.
     """
     names = [name for name, _, _ in parameters]
@@ -160,16 +166,23 @@ def _trace(
 
     weights = [jax.ShapeDtypeStruct(shape, dtype) for _, shape, dtype in parameters]
     closed = jax.make_jaxpr(forward)(weights, jax.ShapeDtypeStruct(shape, dtype))
+    closed = closed if rewriting is None else rewriting(closed)
     found = None if partly else ending(closed.jaxpr)
     return _Traced(closed, found, failures[0] if failures else None)
 
 
 def _traced(
-    program: Program, head: Head, parameters: Mapping[str, Any], x: Any, *, partly: bool = False
+    program: Program,
+    head: Head,
+    parameters: Mapping[str, Any],
+    x: Any,
+    *,
+    rewriting: Rewriting | None = None,
+    partly: bool = False,
 ) -> _Traced:
     # Sorted, as JAX sorts a dictionary that goes through jit.
     signature = tuple((name, tuple(v.shape), v.dtype) for name, v in sorted(parameters.items()))
-    return _trace(program, head, signature, tuple(x.shape), x.dtype, partly)
+    return _trace(program, head, rewriting, signature, tuple(x.shape), x.dtype, partly)
 
 
 class _Reached(Exception):  # noqa: N818 (a signal, not an error)
@@ -258,6 +271,7 @@ class Model:
       layers: in execution order.
       flops: of one image; a multiply-add counts as two.
       classes: names of the scores.
+      rewriting: what is done to the traced program before it runs, such as other derivatives.
     """
 
     parameters: Parameters
@@ -269,6 +283,7 @@ class Model:
     layers: tuple[LayerInfo, ...] = field(metadata={"static": True})
     flops: int = field(metadata={"static": True})
     classes: tuple[str, ...] = field(metadata={"static": True})
+    rewriting: Rewriting | None = field(default=None, metadata={"static": True})
 
     def apply(
         self, x: jax.Array, taps: Mapping[str, jax.Array] | None = None
@@ -286,7 +301,7 @@ class Model:
         Raises:
           KeyError: if a tap names no layer that ran.
         """
-        traced = _traced(self.program, self.head, self.parameters, x)
+        traced = self._traced(x)
         recorder = _Recorder(traced, taps=taps or {})
         output = traced.run(self.parameters, x, recorder)
         if unknown := set(recorder.taps) - set(recorder.activations):
@@ -302,7 +317,7 @@ class Model:
           KeyError: if no layer of that path ran.
           Exception: what the network raised, if that was before the layer.
         """
-        traced = _traced(self.program, self.head, self.parameters, x, partly=True)
+        traced = self._traced(x, partly=True)
         recorder = _Recorder(traced, stop=path)
         try:
             traced.run(self.parameters, x, recorder)
@@ -311,6 +326,19 @@ class Model:
         if traced.failure is not None:
             raise traced.failure
         raise KeyError(f"no layer {path!r} ran")
+
+    def _traced(self, x: jax.Array, *, partly: bool = False) -> _Traced:
+        return _traced(
+            self.program, self.head, self.parameters, x, rewriting=self.rewriting, partly=partly
+        )
+
+    def rewritten(self, rewriting: Rewriting) -> Model:
+        """The same network, run as another program: see ``rewrite/``."""
+        return replace(self, rewriting=rewriting)
+
+    def traced(self) -> ClosedJaxpr:
+        """The program for one image: its inputs are the parameters, sorted by name, and x."""
+        return self._traced(jnp.zeros((1, *self.spec.shape), jnp.float32)).closed
 
     def layer(self, path: str) -> LayerInfo:
         """The layer of exactly this path (KeyError if there is none)."""
