@@ -151,7 +151,7 @@ def _register_colormaps() -> None:
 
     store = ConfigStore.instance()
     for name in matplotlib.colormaps:
-        node = dict.fromkeys(("weights", "activations", "heatmap", "matrix"), name)
+        node = dict.fromkeys(("weights", "activations", "heatmap", "signed", "matrix"), name)
         store.store(name=name, group="colormap", node=node, package="colormap")
 
 

@@ -95,20 +95,27 @@ class DataConfig:
 
 @settings
 class ColormapConfig:
-    """``colormap``: Matplotlib's names by what is drawn."""
+    """``colormap``: Matplotlib's names by what is drawn; ``signed`` maps are centred on zero."""
 
     weights: str
     activations: str
     heatmap: str
+    signed: str
     matrix: str
 
 
 @settings
 class ReportConfig:
-    """``report``: where it goes and what it is called (empty: named after the model)."""
+    """``report``: where it goes and what is in it.
+
+    Attributes:
+      title: empty: named after the model.
+      timings: tell the seconds that each map took; without them equal runs give equal files.
+    """
 
     dir: str | None
     title: str
+    timings: Switch
 
 
 @settings

@@ -87,7 +87,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
     """
     begun = time.perf_counter()
     config = configuration.read(node)
-    for name in ("weights", "activations", "heatmap", "matrix"):
+    for name in ("weights", "activations", "heatmap", "signed", "matrix"):
         check_colormap(getattr(config.colormap, name))
     methods = {name: _method(name, keys) for name, keys in config.method.items()}
     with staged(target) as folder:
@@ -217,6 +217,7 @@ def _prepare(
         images=images,
         layers=layers,
         colormap=config.colormap,
+        timings=config.report.timings,
         key=fold_in_name(jax.random.key(config.seed), name),
         batch=config.engine.batch,
         advance=lambda done: None,

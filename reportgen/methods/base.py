@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import ClassVar
 
 import jax
+import numpy as np
 
 from reportgen.config import ColormapConfig
 from reportgen.core.blocks import Block, Caption, Finding
@@ -25,6 +26,7 @@ class Context:
       images: at the network's size, before normalisation.
       key: random key of this method, derived from the seed and the method's name.
       batch: images or units to compute at once.
+      timings: tell seconds in the report.
       advance: tells the progress bar of so many finished units of ``Method.work``.
       command: the command line that makes this section; more overrides may be added.
     """
@@ -35,6 +37,7 @@ class Context:
     colormap: ColormapConfig
     key: jax.Array
     batch: int
+    timings: bool
     advance: Callable[[int], None]
     command: Callable[..., str]
 
@@ -46,17 +49,42 @@ class Context:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Explained:
+    """The maps of one method, for what compares or tests them.
+
+    Attributes:
+      maps: (N, H, W), of the first N images.
+      targets: (N,) explained classes.
+      keys: (N,) random keys that the maps were made with.
+      explain: ``explain(model, x, targets, keys)`` makes maps (N, H, W) of inputs (N, H, W, C).
+      low, high: (N,) values drawn as the ends of the colormap.
+    """
+
+    title: str
+    maps: np.ndarray
+    targets: np.ndarray
+    keys: jax.Array
+    explain: Callable[[Model, jax.Array, jax.Array, jax.Array], np.ndarray]
+    low: np.ndarray
+    high: np.ndarray
+    colormap: str
+    opacity: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Result:
     """What a method made.
 
     Attributes:
       metrics: headline numbers for the head of the report, unrounded.
+      explained: the maps of an attribution method, for methods that compare or test them.
     """
 
     blocks: tuple[Block, ...]
     intro: str = ""
     metrics: dict[str, float] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
+    explained: Explained | None = None
 
 
 class Method(ABC):

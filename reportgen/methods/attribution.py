@@ -1,0 +1,239 @@
+"""What all attribution methods share: maps of the chosen images, compiled once, and their blocks.
+
+A method gives a formula for a batch; what is explained, how it is timed and how it is shown is the
+same for all.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Annotated, Any, ClassVar, NamedTuple, Self
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from pydantic import Field
+
+from reportgen.core.blocks import Cell, Finding, Group, Heatmap
+from reportgen.core.settings import Count, Fraction, settings
+from reportgen.methods.base import Context, Explained, Method, Result, fold_in_name
+from reportgen.methods.targets import Chosen, Target, chosen_classes
+from reportgen.models.base import Model
+
+Percentile = Annotated[float, Field(gt=50, le=100)]
+
+
+class Maps(NamedTuple):
+    """Maps of a batch.
+
+    Attributes:
+      values: (N, H, W), at the size of the input.
+      facts: numbers that tell how far to trust each map, (N,) by name.
+    """
+
+    values: jax.Array
+    facts: dict[str, jax.Array]
+
+
+@settings
+class Attribution(Method):
+    """Settings that all attribution methods have.
+
+    Attributes:
+      count: images shown, the first of the data source.
+      target: class whose score is explained: ``predicted``, ``true``, a name or an index.
+      opacity: of the map over the image.
+      percentile: of a map's absolute values that is drawn as the end of the colormap, so that a
+        few pixels do not darken all others; the numbers are kept as they are.
+    """
+
+    formula: ClassVar[str]
+    intro: ClassVar[str]
+    unit: ClassVar[str]
+    signed: ClassVar[bool]
+
+    count: Count
+    target: Target
+    opacity: Fraction
+    percentile: Percentile
+
+    def fitted(self, model: Model) -> Self:
+        """The method with what it takes from this model, such as its default layer.
+
+        Raises:
+          NotApplicableError: if it cannot be applied to this model.
+        """
+        return self
+
+    @abstractmethod
+    def explain(
+        self, model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array, batch: int
+    ) -> Maps:
+        """The maps of a batch; traced by JAX.
+
+        Args:
+          x: inputs (N, H, W, C), normalised.
+          targets: (N,) class indices.
+          keys: (N,) random keys, one an image, so that no map depends on its neighbours.
+          batch: how many inputs to run at once, where one image needs many.
+        """
+
+    def details(self, model: Model) -> str:
+        """What of the settings belongs into the caption, such as the layer."""
+        return ""
+
+    def work(self, context: Context) -> int:
+        self.fitted(context.model)
+        return context.images.first(self.count)
+
+    def run(self, context: Context) -> Result:
+        images, model = context.images, context.model
+        count = context.images.first(self.count)
+        fitted = self.fitted(model)
+        chosen = chosen_classes(model, images, self.target, count, context.batch)
+        batch = min(context.batch, count)
+
+        def explain(model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array) -> np.ndarray:
+            return np.asarray(_run(fitted, batch, model, x, targets, keys)[0].values)
+
+        keys = jnp.stack([fold_in_name(context.key, images.names[i]) for i in range(count)])
+        maps, facts, seconds = [], [], []
+        for start in range(0, count, batch):
+            # The last batch is filled up with copies, so that one compilation serves all.
+            index = np.minimum(np.arange(start, start + batch), count - 1)
+            x = jnp.asarray(model.spec.normalise(images.pixels[list(index)]))
+            made, taken = _run(
+                fitted, batch, model, x, jnp.asarray(chosen.index[index]), keys[index]
+            )
+            for i in range(min(batch, count - start)):
+                maps.append(np.asarray(made.values[i]))
+                facts.append({name: float(value[i]) for name, value in made.facts.items()})
+                seconds.append(taken / batch)
+            context.advance(min(batch, count - start))
+        drawn = [_range(heat, self.percentile, self.signed) for heat in maps]
+        explained = Explained(
+            title=self.title,
+            maps=np.stack(maps),
+            targets=chosen.index,
+            keys=keys,
+            explain=explain,
+            low=np.array([low for low, _ in drawn]),
+            high=np.array([high for _, high in drawn]),
+            colormap=context.colormap.signed if self.signed else context.colormap.heatmap,
+            opacity=self.opacity,
+        )
+        groups = []
+        for i in range(count):
+            measured: list[tuple[str, Cell]] = [
+                ("lowest and highest value", f"{maps[i].min():.4g} to {maps[i].max():.4g}"),
+                *facts[i].items(),
+            ]
+            if context.timings:
+                measured.append(("seconds per image", seconds[i]))
+            groups.append(fitted._group(context, chosen, explained, i, tuple(measured)))
+        return Result(
+            blocks=tuple(groups),
+            intro=self.intro,
+            findings=_not_finite(context, explained.maps),
+            explained=explained,
+        )
+
+    def _group(
+        self,
+        context: Context,
+        chosen: Chosen,
+        explained: Explained,
+        i: int,
+        measured: tuple[tuple[str, Cell], ...],
+    ) -> Group:
+        images, classes = context.images, context.model.classes
+        ends = "" if self.percentile == 100 else f"; drawn to the {self.percentile:g}th percentile"
+        details = self.details(context.model)
+        return Group(
+            title=images.names[i],
+            subtitle=f"class {classes[chosen.index[i]]} ({self.target})",
+            blocks=(
+                Heatmap(
+                    image=images.pixels[i],
+                    map=explained.maps[i],
+                    low=float(explained.low[i]),
+                    high=float(explained.high[i]),
+                    colormap=explained.colormap,
+                    opacity=self.opacity,
+                    facts=(*chosen.facts(i), *measured),
+                    caption=context.caption(
+                        f"{self.title} of {images.names[i]}",
+                        detail=f"{details}{'; ' if details else ''}{self.unit}{ends}",
+                        formula=self.formula,
+                    ),
+                ),
+            ),
+        )
+
+
+def _range(heat: np.ndarray, percentile: float, signed: bool) -> tuple[float, float]:
+    """The values drawn as the ends of the colormap: zero, or minus the end, and the end."""
+    values = np.abs(heat[np.isfinite(heat)])
+    if not values.size:
+        return 0.0, 0.0
+    high = float(np.percentile(values, percentile)) or float(values.max())
+    return (-high if signed else 0.0), high
+
+
+def _not_finite(context: Context, maps: np.ndarray) -> tuple[Finding, ...]:
+    bad = [i for i, heat in enumerate(maps) if not np.isfinite(heat).all()]
+    if not bad:
+        return ()
+    images, model = context.images, context.model
+    x = jnp.asarray(model.spec.normalise(images.pixels[bad[:1]]))
+    finite = jax.jit(_finite)(model, x)
+    layer = next((layer.path for layer in model.layers if not finite.get(layer.path, True)), "")
+    return (
+        Finding(
+            severity="fail",
+            check="attribution",
+            message=f"{len(bad)} of {len(maps)} maps hold values that are not finite"
+            + (f"; the first layer whose output is not finite is {layer}." if layer else "."),
+            where=layer or images.names[bad[0]],
+            value=float(len(bad)),
+            advice="Look at that layer's weights and at the range of its input."
+            if layer
+            else "All outputs are finite, so the gradient is not: look for roots and divisions.",
+        ),
+    )
+
+
+def _finite(model: Model, x: jax.Array) -> dict[str, jax.Array]:
+    return {path: jnp.isfinite(a).all() for path, a in model.apply(x)[1].items()}
+
+
+def _run(
+    method: Attribution,
+    batch: int,
+    model: Model,
+    x: jax.Array,
+    targets: jax.Array,
+    keys: jax.Array,
+) -> tuple[Maps, float]:
+    """Maps, and the seconds they took without compilation."""
+    leaves, tree = jax.tree.flatten((model, x, targets, keys))
+    signature = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+    compiled = _compiled(method, batch, tree, signature)
+    began = time.perf_counter()
+    maps: Maps = jax.block_until_ready(compiled(model, x, targets, keys))
+    return maps, time.perf_counter() - began
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    method: Attribution, batch: int, tree: Any, signature: tuple[tuple[tuple[int, ...], Any], ...]
+) -> Callable[..., Maps]:
+    def explain(model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array) -> Maps:
+        return method.explain(model, x, targets, keys, batch)
+
+    arguments = tree.unflatten([jax.ShapeDtypeStruct(*leaf) for leaf in signature])
+    compiled: Callable[..., Maps] = jax.jit(explain).lower(*arguments).compile()
+    return compiled
