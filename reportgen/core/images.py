@@ -60,6 +60,7 @@ class ImageBatch:
       source: where they come from, for the report.
       facts: waits for the last image.
       licence: licence note of the images, empty if unknown.
+      notes: where they are not quite what was asked for, a sentence each.
     """
 
     pixels: Pixels
@@ -67,6 +68,7 @@ class ImageBatch:
     source: str
     facts: Callable[[], Facts]
     licence: str = ""
+    notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.facts().names)

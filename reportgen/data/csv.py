@@ -11,7 +11,7 @@ from pathlib import Path
 from reportgen.config import DataConfig
 from reportgen.core.errors import DataError, did_you_mean, nearest
 from reportgen.data import decode
-from reportgen.data.listing import Entry, Listing
+from reportgen.data.listing import Entry, Listing, no_file
 
 DELIMITERS = ",;\t|"
 
@@ -66,8 +66,7 @@ def open_source(config: DataConfig, path: str) -> Listing:
 
 def _text(file: Path) -> str:
     if not file.is_file():
-        near = [str(other) for other in file.parent.glob("*.csv")]
-        raise DataError(f"There is no file {file}.", did_you_mean(str(file), near))
+        raise no_file(file, ".csv")
     try:
         # Spreadsheets begin their UTF-8 with a mark that is not part of the first column's name.
         return file.read_text(encoding="utf-8-sig")
@@ -88,6 +87,11 @@ def _rows(reader: Iterator[list[str]], file: Path) -> Iterator[tuple[int, list[s
 
 
 def _column(file: Path, columns: list[str], name: str) -> int:
+    if not columns:
+        raise DataError(
+            f"{file} is empty.",
+            "Its first line names the columns, path and label; each line after it is an image.",
+        )
     if name not in columns:
         raise DataError(
             f"{file}, line 1 has no column {name!r}; its columns are: {', '.join(columns)}.",

@@ -37,6 +37,21 @@ def set_up() -> None:
     warnings.filterwarnings("ignore", module=r"PIL\.")
 
 
+def is_image(path: Path) -> bool:
+    """Whether a file begins as an image does; nothing of it is unfolded."""
+    if not path.is_file():  # a pipe would be waited for
+        return False
+    try:
+        with Image.open(path, formats=_known()):
+            return True
+    except Exception:  # noqa: BLE001 (damage shows as any kind of error)
+        return False
+
+
+def _known() -> list[str]:
+    return [name for name in _FORMATS if name in Image.OPEN]
+
+
 def read(path: Path, max_pixels: int, spec: InputSpec) -> np.ndarray:
     """An image file at the network's size, (H, W, C) uint8.
 
@@ -58,7 +73,7 @@ def _open(path: Path, max_pixels: int) -> Image.Image:
     try:
         if path.stat().st_size == 0:
             raise DataError("the file is empty")
-        with Image.open(path, formats=[name for name in _FORMATS if name in Image.OPEN]) as image:
+        with Image.open(path, formats=_known()) as image:
             _check_size(*image.size, f"{image.width} × {image.height}", max_pixels)
             image.load()
             return _upright(image)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -11,11 +12,12 @@ from reportgen.config import DataConfig
 from reportgen.core.errors import ConfigError, DataError
 from reportgen.core.spec import InputSpec
 from reportgen.data.fit import fit
+from reportgen.data.labels import single_score
 from reportgen.data.listing import Entry, Listing
 from reportgen.embedded import DIGITS, DIGITS_LICENCE
 
 
-def open_source(config: DataConfig, classes: int) -> Listing:
+def open_source(config: DataConfig, classes: Sequence[str]) -> Listing:
     """The images that were held out of the training of the embedded networks.
 
     Raises:
@@ -28,9 +30,11 @@ def open_source(config: DataConfig, classes: int) -> Listing:
         )
     if config.images != "auto" or config.labels not in ("auto", None):
         raise ConfigError("data.images and data.labels are given with data=embedded.")
-    if classes != 10 and config.labels is not None:
+    if len(classes) != 10 and config.labels is not None:
+        if len(classes) == 1:
+            raise single_score(classes[0])
         raise DataError(
-            f"data=embedded has the 10 digits; the network has {classes} classes.",
+            f"data=embedded has the 10 digits; the network has {len(classes)} classes.",
             "Give images of your own (data=folder data.path=…), leave the labels out "
             "(data.labels=null), or do without images (data=none).",
         )

@@ -8,17 +8,21 @@ from functools import partial
 from pathlib import Path
 
 from reportgen.config import DataConfig
-from reportgen.core.errors import ConfigError, DataError, did_you_mean
+from reportgen.core.errors import ConfigError, DataError
+from reportgen.core.images import Skipped
+from reportgen.core.paths import beside
 from reportgen.data import decode
 from reportgen.data.listing import Entry, Listing
 
 SUFFIXES = frozenset(
     {".png", ".jpg", ".jpeg", ".webp", ".bmp", ".gif", ".tif", ".tiff", ".ppm", ".pgm", ".avif"}
 )
+# What lies beside images and is not meant to be one: lists, notes and annotations.
+_BESIDE = frozenset({".txt", ".csv", ".json", ".md", ".xml", ".yaml", ".yml", ".ini", ".db"})
 
 
 def open_source(config: DataConfig, path: str) -> Listing:
-    """The images under a folder, by name.
+    """The images under a folder, by name: told by their ending, or by their content.
 
     Raises:
       DataError: if there is no such folder, or it holds no image.
@@ -29,42 +33,65 @@ def open_source(config: DataConfig, path: str) -> Listing:
             "data.labels=null leaves the sub-folders' names out of it.",
         )
     root = Path(path)
-    files = find(root)
+    files, others = find(root)
     labelled = config.labels is not None and all(len(parts) > 1 for parts in files)
     entries = tuple(
         Entry(
-            # A name that is no UTF-8 could not be written into a report.
-            name=os.fsencode("/".join(parts)).decode(errors="replace"),
+            name=_name(parts),
             read=partial(decode.read, root.joinpath(*parts), config.max_pixels),
             label=parts[0] if labelled else None,
             origin="The sub-folder",
         )
         for parts in files
     )
-    return Listing(entries=entries, source=path)
+    skipped = tuple(Skipped(_name(parts), "not an image by its content") for parts in others)
+    return Listing(entries=entries, source=path, skipped=skipped)
 
 
-def find(root: Path) -> list[tuple[str, ...]]:
-    """The image files under a folder as the parts of their paths, in a stable order.
+def _name(parts: tuple[str, ...]) -> str:
+    # A name that is no UTF-8 could not be written into a report.
+    return os.fsencode("/".join(parts)).decode(errors="replace")
 
-    What is hidden (``.name``, ``__MACOSX``) is passed over.
+
+def find(root: Path) -> tuple[list[tuple[str, ...]], list[tuple[str, ...]]]:
+    """The image files under a folder, and its other files, as the parts of their paths, in order.
+
+    What is hidden (``.name``, ``__MACOSX``) is passed over, and so is what usually lies beside
+    images.
 
     Raises:
       DataError: if there is no such folder, or it holds no image.
     """
     if not root.is_dir():
-        near = [str(path) for path in root.parent.glob("*") if path.is_dir()]
-        raise DataError(f"There is no folder {root}.", did_you_mean(str(root), near))
+        raise _no_folder(root)
     try:
-        files = sorted(_walk(root, (), frozenset()))
+        found = sorted(_walk(root, (), frozenset()))
     except OSError as error:
         raise DataError(f"{error.filename} cannot be listed: {error.strerror}.") from error
+    files: list[tuple[str, ...]] = []
+    others: list[tuple[str, ...]] = []
+    for parts in found:
+        known = Path(parts[-1]).suffix.lower() in SUFFIXES
+        is_image = known or decode.is_image(root.joinpath(*parts))
+        (files if is_image else others).append(parts)
     if not files:
         raise DataError(
             f"The folder {root} holds no images.",
-            f"Images end in one of: {' '.join(sorted(SUFFIXES))}",
+            f"Images end in one of: {' '.join(sorted(SUFFIXES))}, or are told by their content.",
         )
-    return files
+    return files, others
+
+
+def _no_folder(root: Path) -> DataError:
+    if not root.exists():
+        return DataError(f"There is no folder {root}.", beside(root, Path.is_dir))
+    source = {".csv": "csv", ".npz": "npz"}.get(root.suffix.lower())
+    return DataError(
+        f"{root} is a file, and data=folder takes a folder.",
+        f"Choose data={source}."
+        if source
+        else f"Give the folder that it is in: data.path={root.parent} data.files=[{root.name}]",
+    )
 
 
 def _walk(folder: Path, parts: tuple[str, ...], above: frozenset[str]) -> Iterator[tuple[str, ...]]:
@@ -76,5 +103,5 @@ def _walk(folder: Path, parts: tuple[str, ...], above: frozenset[str]) -> Iterat
             continue
         if item.is_dir():
             yield from _walk(item, (*parts, item.name), above | {real})
-        elif item.suffix.lower() in SUFFIXES:
+        elif item.suffix.lower() not in _BESIDE:
             yield *parts, item.name

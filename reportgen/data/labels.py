@@ -49,7 +49,10 @@ def refuse_unknown(entries: Sequence[Entry], known: dict[str, int], classes: Seq
     if not unknown:
         return
     label, entry = next(iter(unknown.items()))
+    if len(classes) == 1:
+        raise single_score(classes[0])
     numbers = list(classes) == [str(index) for index in range(len(classes))]
+    _refuse_mixed(entries, () if numbers else classes)
     if numbers and not label.isdecimal():
         raise DataError(
             f"{entry.origin} {label!r} is a word, and the network's {len(classes)} classes are "
@@ -64,10 +67,36 @@ def refuse_unknown(entries: Sequence[Entry], known: dict[str, int], classes: Seq
     )
 
 
+def single_score(name: str) -> DataError:
+    """The error for labels where the network has but one score (``score=norm``)."""
+    return DataError(
+        f"The network has one score, {name!r}, and labels of images do not apply to it.",
+        "Leave them out: data.labels=null.",
+    )
+
+
+def _refuse_mixed(entries: Sequence[Entry], names: Sequence[str]) -> None:
+    """Raise DataError if some labels are numbers of classes, and others are words."""
+    words = [e for e in entries if e.label is not None and not e.label.isdecimal()]
+    numbers = [
+        e for e in entries if e.label is not None and e.label.isdecimal() and e.label not in names
+    ]
+    if words and numbers:
+        raise DataError(
+            f"{words[0].origin} {words[0].label!r} is a name; {numbers[0].origin} "
+            f"{numbers[0].label!r} is a number.",
+            "Labels are all names of classes, or all numbers that count them from 0.",
+        )
+
+
 def _naming(words: list[str], outputs: int) -> str:
+    without = "; data.labels=null goes on without labels."
     if len(words) != outputs or outputs > 20:
-        return "Name the classes in the order of the outputs: model.classes=[…]"
+        return (
+            "Name the classes in the order of the outputs: model.classes=[…], or "
+            f"model.classes=FILE with a name a line{without}"
+        )
     return (
         "Name the classes in the order of the outputs; if it was trained on them in alphabetical "
-        f"order: 'model.classes=[{','.join(words)}]'"
+        f"order: 'model.classes=[{','.join(words)}]'{without}"
     )

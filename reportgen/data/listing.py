@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
+from reportgen.core.errors import DataError
+from reportgen.core.images import Skipped
+from reportgen.core.paths import beside
 from reportgen.core.spec import InputSpec
 
 
@@ -35,9 +39,22 @@ class Listing:
     Attributes:
       source: where they come from, for the report.
       dtype: of what ``Entry.read`` returns: uint8, or float32 where that would lose values.
+      skipped: files that were found to be no images.
     """
 
     entries: tuple[Entry, ...]
     source: str
     licence: str = ""
     dtype: type[np.uint8] | type[np.float32] = np.uint8
+    skipped: tuple[Skipped, ...] = ()
+
+
+def no_file(path: Path, suffix: str) -> DataError:
+    """The error for what should be a file of images' names or values, and is none."""
+    if path.is_dir():
+        return DataError(
+            f"{path} is a folder, and data={suffix[1:]} takes a file.",
+            "If it holds image files, choose data=folder.",
+        )
+    hint = beside(path, lambda other: other.suffix.lower() == suffix)
+    return DataError(f"There is no file {path}.", hint)

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 
 import numpy as np
 
 from reportgen.config import DataConfig
 from reportgen.core.errors import ConfigError, DataError
-from reportgen.core.images import ImageBatch
+from reportgen.core.images import Facts, ImageBatch
 from reportgen.core.spec import InputSpec
 from reportgen.data import csv, decode, embedded, folder, npz
 from reportgen.data.listing import Listing
-from reportgen.data.select import choose
+from reportgen.data.select import choose, shortfalls
 from reportgen.data.store import make_store
 from reportgen.data.stream import DecodedPixels, Job
 
@@ -35,23 +36,31 @@ def load_images(
       DataError: if the source is not there, or labels do not fit the classes. That no image can be
         used is raised by the batch.
     """
-    listing = _open(config, spec, len(classes))
+    listing = _open(config, spec, classes)
     none = config.source == "none"
     chosen = [] if none else choose(listing.entries, config, classes, seed)
     jobs = [Job(entry.name, partial(entry.read, spec), label) for entry, label in chosen]
     dtype = np.dtype(listing.dtype)
     store = make_store((len(jobs), *spec.shape), dtype)
     pixels = DecodedPixels(jobs, spec.shape, store, listing.source, dtype, threads)
+    # Who names the files knows of those that are none.
+    skipped = () if config.files else listing.skipped
+
+    def facts() -> Facts:
+        found = pixels.facts()
+        return replace(found, skipped=(*skipped, *found.skipped))
+
     return ImageBatch(
         pixels=pixels,
         listed=len(jobs),
         source=listing.source,
-        facts=pixels.facts,
+        facts=facts,
         licence=listing.licence,
+        notes=shortfalls(chosen, config, classes),
     )
 
 
-def _open(config: DataConfig, spec: InputSpec, classes: int) -> Listing:
+def _open(config: DataConfig, spec: InputSpec, classes: Sequence[str]) -> Listing:
     if config.source == "none":
         return Listing(entries=(), source="none")
     if config.source == "npz":

@@ -12,6 +12,7 @@ from reportgen.data.labels import match, refuse_unknown
 from reportgen.data.listing import Entry
 
 Chosen = list[tuple[Entry, int | None]]
+_NAMED = 5  # classes in a note
 
 
 def choose(
@@ -45,6 +46,24 @@ def choose(
     if draw is None:
         draw = sample(len(entries), config.count, seed)
     return [(entries[i], int(labels[i])) for i in draw]
+
+
+def shortfalls(chosen: Chosen, config: DataConfig, classes: Sequence[str]) -> tuple[str, ...]:
+    """Notes on classes that have fewer images than a balanced draw of ``data.count`` gives each."""
+    labels = [label for _, label in chosen if label is not None]
+    if not config.balanced or config.count is None or not labels:
+        return ()
+    present, sizes = np.unique(labels, return_counts=True)
+    asked = config.count // len(present)
+    few = [
+        f"class {classes[k]} has {n} of {asked}"
+        for k, n in zip(present, sizes, strict=True)
+        if n < asked
+    ]
+    if not few:
+        return ()
+    more = f", and {len(few) - _NAMED} more classes" if len(few) > _NAMED else ""
+    return (f"The images are not as balanced as asked for: {', '.join(few[:_NAMED])}{more}.",)
 
 
 def sample(total: int, count: int | None, seed: int) -> np.ndarray:

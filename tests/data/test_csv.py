@@ -86,7 +86,9 @@ def test_absolute_paths(table: Any, load: Any, tmp_path: Path) -> None:
         ("path,label\na.png,cta\n", {}, r"list.csv, line 2: the label 'cta' is none of the "
          r"network's 2 classes.\nDid you mean cat\?"),
         ("path,label\n", {}, "lists no images: nothing follows its first line"),
-        ("", {}, "line 1 has no column 'path'"),
+        ("", {}, r"list.csv is empty.\nIts first line names the columns, path and label"),
+        ("path,label\na.png,cat\nsub/b.png,1\n", {}, r"list.csv, line 2: the label 'cat' is a "
+         r"name; .*list.csv, line 3: the label '1' is a number.\nLabels are all names"),
         (b"path\na.png\nb\xff.png\n", {}, "line 3 is not UTF-8"),
         ('path,label\n"a.png"x,cat\n', {}, "line 2 is no CSV: "),
     ],
@@ -110,3 +112,5 @@ def test_a_file_that_is_not_there(table: Any, load: Any) -> None:
     path = table("path\na.png\n")
     with pytest.raises(DataError, match=r"There is no file .*lost.csv.\nDid you mean .*list.csv"):
         load("csv", path.with_name("lost.csv"))
+    with pytest.raises(DataError, match=r" is a folder, and data=csv takes a file.\n.*data=folder"):
+        load("csv", path.parent)

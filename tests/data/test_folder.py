@@ -87,12 +87,44 @@ def test_bad_images_are_listed_and_skipped(tmp_path: Path, load: Any) -> None:
         len(load("folder", tmp_path))
 
 
-@pytest.mark.parametrize("name", ["nowhere", "file"])
-def test_a_folder_that_is_none_is_named(name: str, tmp_path: Path, load: Any) -> None:
-    (tmp_path / "file").touch()
+def test_a_folder_that_is_none_is_named(tmp_path: Path, load: Any) -> None:
+    (tmp_path / "nowhere.png").touch()
     (tmp_path / "nowhere2").mkdir()
-    with pytest.raises(DataError, match=r"There is no folder .*\nDid you mean .*nowhere2"):
+    with pytest.raises(DataError, match=r"There is no folder .*\nDid you mean .*nowhere2\?"):
+        load("folder", tmp_path / "nowhere")
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [("a.csv", "Choose data=csv"), ("a.npz", "Choose data=npz"),
+     ("a.png", r"Give the folder that it is in: data.path=\S+ data.files=\[a.png\]")],
+)  # fmt: skip
+def test_a_file_in_place_of_a_folder(name: str, hint: str, tmp_path: Path, load: Any) -> None:
+    (tmp_path / name).touch()
+    with pytest.raises(DataError, match=rf"{name} is a file, and data=folder .*\n{hint}"):
         load("folder", tmp_path / name)
+
+
+def test_images_are_told_by_content_where_the_ending_does_not_say(
+    tmp_path: Path, load: Any
+) -> None:
+    save(tmp_path / "cat" / "a.png", (1, 2, 3))
+    save(tmp_path / "z.png", (40, 50, 60))
+    (tmp_path / "z.png").rename(tmp_path / "cat" / "noext")
+    (tmp_path / "cat" / "v.svg").write_text("<svg/>")
+    (tmp_path / "cat" / "broken").symlink_to(tmp_path / "nowhere")
+    for name in ("notes.txt", "list.csv", "meta.json", "README.md"):
+        (tmp_path / name).touch()
+    images = load("folder", tmp_path)
+    assert images.names == ("cat/a.png", "cat/noext")
+    assert images.labels.tolist() == [0, 0]
+    np.testing.assert_array_equal(images.pixels[1][0, 0], [40, 50, 60])
+    assert [(item.name, item.reason) for item in images.skipped] == [
+        ("cat/broken", "not an image by its content"),
+        ("cat/v.svg", "not an image by its content"),
+    ]
+    # Who names the files knows of the others.
+    assert load("folder", tmp_path, files=["cat/noext"]).skipped == ()
 
 
 def test_an_empty_folder_says_what_an_image_is(tmp_path: Path, load: Any) -> None:

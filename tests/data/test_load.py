@@ -44,6 +44,11 @@ def test_embedded_digits_are_balanced_and_a_sample_follows_the_seed(load: Any) -
 def test_embedded_digits_are_for_ten_classes(load: Any) -> None:
     with pytest.raises(DataError, match=r"10 digits; the network has 2 classes.\nGive images of"):
         load("embedded")
+    with pytest.raises(
+        DataError, match=r"has one score, 'norm', and labels .*\nLeave them out: data.labels=null"
+    ):
+        load("embedded", spec=GREY, classes=("norm",))
+    assert load("embedded", spec=GREY, classes=("norm",), labels=None).labels is None
     words = ("nil", *"abcdefghi")
     assert load("embedded", spec=GREY, classes=words).labels.max() == 9
 

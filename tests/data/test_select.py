@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from reportgen.config import DataConfig
 from reportgen.core.errors import ConfigError, DataError
@@ -89,12 +91,32 @@ def test_words_are_not_guessed_to_be_outputs_in_alphabetical_order() -> None:
     with pytest.raises(
         DataError,
         match=r"'dog' is a word, and the network's 3 classes are numbers: .*\n"
-        r"Name the classes .* 'model.classes=\[cat,dog,fox\]'$",
+        r"Name the classes .* 'model.classes=\[cat,dog,fox\]'; data.labels=null goes on without",
     ):
         pick(("dog", "cat", "fox"), numbers)
-    with pytest.raises(DataError, match=r"'dog' is a word.*\nName .*: model.classes=\[…\]$"):
+    with pytest.raises(
+        DataError,
+        match=r"'dog' is a word.*\nName .*: model.classes=\[…\], or model.classes=FILE .*; "
+        "data.labels=null goes on without labels",
+    ):
         pick(("dog", "cat"), numbers)
     assert pick(("dog", "cat", "fox")) == [("0", 1), ("1", 0), ("2", 2)]
+
+
+def test_names_and_numbers_are_not_mixed() -> None:
+    mixed = r"^The label 1 'dog' is a name; The label 0 '2' is a number.\nLabels are all names"
+    for network in (CLASSES, ("0", "1", "2")):
+        with pytest.raises(DataError, match=mixed):
+            pick(("2", "dog"), network)
+    # A class may be called by a number.
+    assert pick(("2", "dog"), ("dog", "2")) == [("0", 1), ("1", 0)]
+    with pytest.raises(DataError, match="'dgo' is none of the network's 2 classes"):
+        pick(("2", "dgo"), ("dog", "2"))
+
+
+def test_labels_do_not_apply_to_a_single_score() -> None:
+    with pytest.raises(DataError, match=r"has one score, 'norm', .*\n.*data.labels=null"):
+        pick(("cat", "dog"), ("norm",))
 
 
 def test_without_labels_none_are_made_up() -> None:
@@ -179,6 +201,24 @@ def test_who_gets_the_odd_image_is_drawn() -> None:
     labels = np.repeat(np.arange(3), 5)
     odd = {tuple(np.bincount(labels[balanced(labels, 7, seed)]).tolist()) for seed in range(40)}
     assert odd == {(3, 2, 2), (2, 3, 2), (2, 2, 3)}
+
+
+def test_classes_that_have_fewer_than_asked_for_are_said(load: Any, tmp_path: Path) -> None:
+    for name, count in (("cat", 6), ("dog", 1), ("fox", 3)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            Image.new("L", (4, 4)).save(tmp_path / name / f"{i}.png")
+
+    def notes(**changes: Any) -> tuple[str, ...]:
+        notes: tuple[str, ...] = load("folder", tmp_path, classes=CLASSES, **changes).notes
+        return notes
+
+    assert notes(balanced=True, count=6) == (
+        "The images are not as balanced as asked for: class dog has 1 of 2.",
+    )
+    assert "class dog has 1 of 4, class fox has 3 of 4." in notes(balanced=True, count=12)[0]
+    # One each is what was asked for, and a sample that is not balanced asks for no number.
+    assert notes(balanced=True, count=4) == notes(balanced=True) == notes(count=6) == ()
 
 
 def test_balanced_by_the_configuration() -> None:
