@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import IO
@@ -17,9 +17,10 @@ from reportgen.config import DataConfig
 from reportgen.core.errors import DataError, did_you_mean
 from reportgen.core.spec import InputSpec
 from reportgen.data.fit import fit_array
-from reportgen.data.listing import Entry, Listing
+from reportgen.data.listing import Entry, Listing, no_file
 from reportgen.data.store import Store, make_store
 
+_NAMED = 10  # images in a message
 _CHUNK = 16 * 2**20  # bytes that are unpacked at once
 # What zipfile and NumPy raise on damaged files.
 _DAMAGED = (zipfile.BadZipFile, zlib.error, OSError, EOFError, ValueError, NotImplementedError)
@@ -41,6 +42,12 @@ class _Header:
     def looks_like_labels(self, count: int) -> bool:
         return self.dtype.kind in "iuU" and self.shape in ((count,), (count, 1))
 
+    def was_meant_as_labels(self, count: int) -> bool:
+        """One value for each image, or labels of another number of images."""
+        if self.shape in ((count,), (count, 1)):
+            return True
+        return self.dtype.kind in "iuU" and len(self.shape) == 1
+
     def __str__(self) -> str:
         return f"{self.key} {self.shape} {self.dtype}"
 
@@ -58,8 +65,7 @@ def open_source(config: DataConfig, path: str, spec: InputSpec) -> Listing:
     """
     file = Path(path)
     if not file.is_file():
-        near = [str(other) for other in file.parent.glob("*.npz")]
-        raise DataError(f"There is no file {file}.", did_you_mean(str(file), near))
+        raise no_file(file, ".npz")
     try:
         with zipfile.ZipFile(file) as archive:
             headers = [_header(archive, name) for name in archive.namelist()]
@@ -69,17 +75,17 @@ def open_source(config: DataConfig, path: str, spec: InputSpec) -> Listing:
             found = _Range()
             if images.fortran:
                 whole = _whole(archive, images)
-                found.add(whole)
+                found.add(0, whole)
                 store.put(0, whole)
             else:
                 for start, part in _parts(archive, images):
-                    found.add(part)
+                    found.add(start, part)
                     store.put(start, part)
             factor = 1.0 if images.dtype == np.uint8 else found.factor(images, file)
             header = _labels(headers, config.labels, images, file)
             labels = None if header is None else _whole(archive, header).reshape(-1).tolist()
     except _DAMAGED as error:
-        raise DataError(f"{file} is no .npz file, or damaged: {error}") from error
+        raise _damaged(file, error) from error
     count = images.shape[0]
     digits = len(str(count - 1))
     entries = tuple(
@@ -92,6 +98,20 @@ def open_source(config: DataConfig, path: str, spec: InputSpec) -> Listing:
         for i in range(count)
     )
     return Listing(entries=entries, source=path, dtype=_stored(images.dtype).type)
+
+
+def _damaged(file: Path, error: Exception) -> DataError:
+    with file.open("rb") as opened:
+        head = opened.read(6)
+    if head == b"\x93NUMPY":
+        return DataError(
+            f"{file} is a single array (.npy), not an archive of arrays (.npz).",
+            f"Save it as one: numpy.savez('{file.with_suffix('.npz').name}', images=array).",
+        )
+    hint = "numpy.savez('FILE.npz', images=…, labels=…) writes one."
+    if head[:2] == b"PK":
+        hint = "Copy or save it again."
+    return DataError(f"{file} is no .npz file, or damaged: {error}.", hint)
 
 
 def _stored(dtype: np.dtype) -> np.dtype:
@@ -107,19 +127,35 @@ def _read(store: Store, index: int, factor: float, spec: InputSpec) -> np.ndarra
 
 @dataclass
 class _Range:
-    """Smallest and largest value so far."""
+    """Smallest and largest value so far, and where some are NaN or infinite."""
 
     low: float = math.inf
     high: float = -math.inf
+    bad: int = 0
+    places: list[int] = field(default_factory=list)
 
-    def add(self, part: np.ndarray) -> None:
-        if part.size:
-            # A NaN is kept: min and max of the array carry it, and Python's would drop it.
-            self.low = float(np.minimum(self.low, part.min()))
-            self.high = float(np.maximum(self.high, part.max()))
+    def add(self, start: int, part: np.ndarray) -> None:
+        """Take in the images from ``start`` on."""
+        if not part.size:
+            return
+        low, high = float(part.min()), float(part.max())
+        # The extremes tell, and need no second array of this size.
+        if not (math.isfinite(low) and math.isfinite(high)):
+            counts = (~np.isfinite(part)).sum(axis=tuple(range(1, part.ndim)))
+            self.bad += int(counts.sum())
+            self.places += [start + int(i) for i in np.flatnonzero(counts)]
+        self.low, self.high = min(self.low, low), max(self.high, high)
 
     def factor(self, images: _Header, file: Path) -> float:
         """What takes the values to 0..255."""
+        if self.bad:
+            shown = ", ".join(map(str, self.places[:_NAMED]))
+            raise DataError(
+                f"{file}: {self.bad:,} values of {images.key} are NaN or infinite, in "
+                f"{len(self.places):,} of {images.shape[0]:,} images: {shown}"
+                f"{', …' if len(self.places) > _NAMED else ''}.",
+                "Leave these images out, or find where the values come from.",
+            )
         if self.low >= 0 and self.high <= 1:
             return 255.0
         if self.low >= 0 and 128 <= self.high <= 255:
@@ -198,14 +234,25 @@ def _images(headers: list[_Header], wanted: str, file: Path) -> _Header:
     if found is None:
         raise DataError(
             f"{file} has no images, {_EXPECTED}. "
-            f"It has: {'; '.join(map(str, headers)) or 'nothing'}."
+            f"It has: {'; '.join(map(str, headers)) or 'nothing'}.",
+            _as_images(next((h for h in headers if len(h.shape) in (3, 4)), None), headers),
         )
     if not found.looks_like_images:
         raise DataError(
-            f"{file}: {found} is no array of images, {_EXPECTED}.",
-            "Values 0..255 of another type: save array.astype('uint8').",
+            f"{file}: {found} is no array of images, {_EXPECTED}.", _as_images(found, headers)
         )
     return found
+
+
+def _as_images(found: _Header | None, headers: Sequence[_Header]) -> str:
+    """A hint: how an array would be one of images."""
+    if any(header.dtype.hasobject for header in ([found] if found else headers)):
+        return "Python objects are never unpickled: save numpy.stack(images), all of one size."
+    if found is None or len(found.shape) not in (3, 4):
+        return "A single image is saved as image[None]; a row of pixels as array.reshape(N, H, W)."
+    if found.dtype == np.uint16:
+        return "Values 0..65535: save (array // 257).astype('uint8')."
+    return "Values 0..255 of another type: save array.astype('uint8')."
 
 
 def _labels(
@@ -219,10 +266,15 @@ def _labels(
         return header.key != images.key and header.looks_like_labels(count)
 
     found = _choose(headers, wanted, fits, "labels", file)
+    if found is None:
+        # What was meant as labels should not pass for a file without.
+        others = (h for h in headers if h.key != images.key and h.was_meant_as_labels(count))
+        found = next(others, None)
     if found is not None and not found.looks_like_labels(count):
         raise DataError(
             f"{file}: {found} is no array of labels, ({count},) whole numbers or texts, one for "
-            f"each image of {images.key}."
+            f"each image of {images.key}.",
+            "Save it as that; data.labels=null goes on without labels.",
         )
     return found
 
@@ -234,11 +286,13 @@ def _check_shape(images: _Header, spec: InputSpec, file: Path) -> None:
     first = len(images.shape) == 4 and images.shape[1] in taken
     expected = f"(N, H, W, {spec.channels})"
     if 0 in images.shape:
-        raise DataError(f"{file}: {images} holds no images.")
+        raise DataError(f"{file}: {images} holds no images.", "Save at least one.")
     if channels not in taken:
         raise DataError(
             f"{file}: the network takes images {expected}, and {images.key} is {images.shape}.",
-            "Its channels come first: save array.transpose(0, 2, 3, 1)." if first else "",
+            "Its channels come first: save array.transpose(0, 2, 3, 1)."
+            if first
+            else "Save the channels that the network takes, or compare model.input.channels.",
         )
     if len(images.shape) == 3 and images.shape[2] in (3, 4):
         raise DataError(

@@ -57,7 +57,7 @@ def test_floats_are_exact_and_their_scale_is_told_by_their_range(
 @pytest.mark.parametrize(
     ("low", "high", "found"),
     [(-1, 1, "-1 to 1"), (0, 2, "0 to 2"), (0, 300, "0 to 300"), (0, 100, "0 to 100"),
-     (-2.1, 2.6, "-2.1 to 2.6"), (np.nan, 1, "nan to nan"), (0, np.inf, "0 to inf")],
+     (-2.1, 2.6, "-2.1 to 2.6")],
 )  # fmt: skip
 def test_floats_of_another_scale_are_refused(
     low: float, high: float, found: str, npz: Any, load: Any
@@ -66,6 +66,50 @@ def test_floats_of_another_scale_are_refused(
     values[1, 2, 3], values[0, 1, 1] = low, high
     with pytest.raises(DataError, match=rf"the values of x go from {found}; .*\nUndo the norm"):
         load("npz", npz(x=values))
+
+
+@pytest.mark.parametrize("order", ["C", "F"])
+def test_values_that_are_not_finite_are_counted_and_placed(
+    order: str, npz: Any, load: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("reportgen.data.npz._CHUNK", 300)  # an image and a half
+    values = np.asarray(BYTES / 255, np.float32, order=order)
+    values[1, 0, 0, 0] = values[1, 2, 2, 1] = np.nan
+    values[4, 3, 3, 2] = np.inf
+    with pytest.raises(
+        DataError, match=r"3 values of x are NaN or infinite, in 2 of 5 images: 1, 4\.\nLeave"
+    ):
+        load("npz", npz(x=values))
+    values[:] = np.nan
+    monkeypatch.setattr("reportgen.data.npz._NAMED", 2)
+    with pytest.raises(DataError, match=r"240 values .* in 5 of 5 images: 0, 1, …\."):
+        load("npz", npz(x=values))
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [LABELS[:3], LABELS.astype(float), LABELS.astype(bool), LABELS.astype(object),
+     np.array([b"cat"] * 5), np.array(["cat", "dog"])],
+    ids=str,
+)  # fmt: skip
+def test_labels_that_do_not_fit_are_not_passed_over(
+    labels: np.ndarray, npz: Any, load: Any
+) -> None:
+    path = npz(x=BYTES, y=labels)
+    with pytest.raises(
+        DataError,
+        match=rf"y \({len(labels)},\) .* is no array of labels, \(5,\) .* image of x.\n"
+        r"Save .*data.labels=null goes on without",
+    ):
+        load("npz", path)
+    assert load("npz", path, labels=None).labels is None
+
+
+def test_what_is_not_meant_as_labels_is_passed_over(npz: Any, load: Any) -> None:
+    path = npz(x=BYTES, mean=np.ones(3), std=np.float32(1), epochs=np.array(3))
+    assert load("npz", path).labels is None
+    path = npz(x=BYTES, y=LABELS, names=np.array(["cat", "dog"]))
+    assert load("npz", path).labels.tolist() == LABELS.tolist()
 
 
 def test_grey_arrays_and_fortran_order(npz: Any, load: Any) -> None:
@@ -120,10 +164,16 @@ def test_keys(npz: Any, load: Any) -> None:
     [
         (BYTES.transpose(0, 3, 1, 2), r"takes images \(N, H, W, 3\), and x is \(5, 3, 4, 4\).\nIts "
          r"channels come first"),
-        (np.zeros((5, 4, 4, 2), np.uint8), r"takes images \(N, H, W, 3\), and x is \(5, 4, 4, 2\)"),
+        (np.zeros((5, 4, 4, 2), np.uint8),
+         r"takes images \(N, H, W, 3\), and x is \(5, 4, 4, 2\).\n"
+         r"Save the channels that the network takes"),
         (BYTES[0], r"x is \(4, 4, 3\): a single image, or 4 that are 3 pixels wide.\nSave .*None"),
         (np.zeros((0, 4, 4, 3), np.uint8), "holds no images"),
-        (BYTES.astype(int), r"has no images, \(N, H, W\) .* It has: x \(5, 4, 4, 3\) int64"),
+        (BYTES.astype(int), r"has no images, \(N, H, W\) .* It has: x \(5, 4, 4, 3\) int64.\n"
+         r"Values 0..255 of another type: save array.astype\('uint8'\)"),
+        (BYTES.astype(np.uint16), r"uint16.\nValues 0..65535: save \(array // 257\)"),
+        (BYTES.astype(object), r"object.\nPython objects are never unpickled: save numpy.stack"),
+        (BYTES.reshape(5, -1), r"x \(5, 48\) uint8.\nA single image .* array.reshape\(N, H, W\)"),
     ],
 )  # fmt: skip
 def test_shapes_that_are_refused(array: np.ndarray, message: str, npz: Any, load: Any) -> None:
@@ -162,11 +212,19 @@ def test_damage(npz: Any, load: Any, tmp_path: Path) -> None:
     whole = path.read_bytes()
     for content in (b"", b"text", whole[: len(whole) // 2], whole[:150] + b"\xff\0" + whole[152:]):
         path.write_bytes(content)
-        with pytest.raises(DataError, match=r"is no .npz file, or damaged"):
+        hint = "Copy or save it again" if content[:1] == b"P" else r"numpy.savez\('FILE.npz'"
+        with pytest.raises(DataError, match=rf"is no .npz file, or damaged: .*\n{hint}"):
             load("npz", path)
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("notes.txt", "text")
     with pytest.raises(DataError, match=r"is no .npz file, or damaged"):
         load("npz", path)
-    with pytest.raises(DataError, match=r"There is no file .*lost.npz.\nDid you mean .*arrays.npz"):
-        load("npz", tmp_path / "lost.npz")
+    np.save(tmp_path / "one.npy", BYTES)
+    with pytest.raises(DataError, match=r"is a single array \(.npy\).*\n.*savez\('one.npz', im"):
+        load("npz", tmp_path / "one.npy")
+    with pytest.raises(
+        DataError, match=r"There is no file .*array.npz.\nDid you mean .*arrays.npz"
+    ):
+        load("npz", tmp_path / "array.npz")
+    with pytest.raises(DataError, match=r" is a folder, and data=npz takes a file.\n.*data=folder"):
+        load("npz", tmp_path)
