@@ -211,8 +211,9 @@ def _layers(node: Any) -> int:
 
     network = pipeline.list_layers(node)
     seen = network.outline
-    total = sum(layer.parameter_count for layer in seen.layers)
-    terminal.show_layers(network.name, layer_table(seen.layers, total, seen.flops), network.notes)
+    adapted = network.adapted
+    table = layer_table(seen.layers, adapted.shapes, adapted.statistics, seen.flops)
+    terminal.show_layers(network.name, table, network.notes)
     return 0
 
 

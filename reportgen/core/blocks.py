@@ -329,6 +329,7 @@ class ModelCard:
     Attributes:
       framework: what the network is written in.
       evaluation: how evaluation mode was set.
+      parameters: trained ones; mean and variance of batches are ``statistics``.
       flops: for one image; a multiply-add counts as two.
       weights_problems: what of the weights file did not fit, where that was allowed.
       scores: what is explained.
@@ -349,6 +350,7 @@ class ModelCard:
     scores: str
     classes: tuple[str, ...]
     weights_problems: tuple[str, ...] = ()
+    statistics: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

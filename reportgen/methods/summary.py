@@ -2,29 +2,75 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, ClassVar
 
 from reportgen.core.blocks import Cell, Diagram, Node, Table
 from reportgen.core.settings import settings
 from reportgen.methods.base import Context, Method, Result
-from reportgen.models.base import LayerInfo, Model
+from reportgen.models.base import LayerInfo, Model, count
+
+_Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
 
-def layer_table(layers: tuple[LayerInfo, ...], parameters: int, flops: int) -> Table:
-    """One row a layer in execution order, and totals of the whole network."""
+ROOT = "(network)"  # the row of what no layer owns
 
-    def row(layer: LayerInfo) -> tuple[Cell, ...]:
-        shapes = ", ".join(
-            f"{name} {'×'.join(map(str, shape))}" for name, shape in layer.parameters
+
+def layer_table(
+    layers: tuple[LayerInfo, ...],
+    parameters: Mapping[str, Any],
+    statistics: Collection[str],
+    flops: int,
+) -> Table:
+    """One row a layer in execution order, and totals of the whole network.
+
+    Every parameter stands in one row: first those of the network itself, and of modules that are
+    never called; then each with its layer. Batch statistics have a column if there are any.
+
+    Args:
+      parameters: arrays or shapes of all of them, by dotted name.
+      statistics: which of these are batch statistics.
+    """
+
+    def row(
+        path: str, kind: str, shape: str, shapes: _Shapes, numbers: int, measured: int, cost: Cell
+    ) -> tuple[Cell, ...]:
+        own = ", ".join(f"{name} {'×'.join(map(str, size))}" for name, size in shapes)
+        counts = (numbers - measured, measured) if statistics else (numbers,)
+        return path, kind, shape, own, *counts, cost
+
+    owned = {name for layer in layers for name in layer.names}
+    rest = [name for name in parameters if name not in owned]
+    rows = [
+        row(
+            layer.path,
+            layer.kind,
+            " × ".join(map(str, layer.shape)),
+            layer.parameters,
+            layer.parameter_count,
+            layer.statistics_count,
+            layer.flops,
         )
-        shape = " × ".join(map(str, layer.shape))
-        return layer.path, layer.kind, shape, shapes, layer.parameter_count, layer.flops
-
+        for layer in layers
+    ]
+    caption = "FLOPs of one image; a multiply-add counts as two, other operations as none."
+    if rest:
+        shapes = [(name, tuple(parameters[name].shape)) for name in rest]
+        measured = count(parameters, [name for name in rest if name in statistics])
+        rows.insert(0, row(ROOT, "", "", shapes, count(parameters, rest), measured, None))
+        caption += f" {ROOT}: parameters that are in none of its layers."
+    if statistics:
+        caption += " Statistics: mean and variance of batches, which are measured, not trained."
+    total, measured = count(parameters, parameters), count(parameters, statistics)
     return Table(
-        columns=("layer", "kind", "output", "parameter shapes", "parameters", "FLOPs"),
-        rows=tuple(row(layer) for layer in layers),
-        totals=("total", "", "", "", parameters, flops),
-        caption="FLOPs of one image; a multiply-add counts as two, other operations as none.",
+        columns=(
+            *("layer", "kind", "output", "parameter shapes", "parameters"),
+            *(("statistics",) if statistics else ()),
+            "FLOPs",
+        ),
+        rows=tuple(rows),
+        totals=row("total", "", "", (), total, measured, flops),
+        caption=caption,
     )
 
 
@@ -38,7 +84,7 @@ def diagram_nodes(model: Model) -> tuple[Node, ...]:
                 path=layer.path,
                 kind=layer.kind,
                 shape=layer.shape,
-                parameters=layer.parameter_count,
+                parameters=layer.parameter_count - layer.statistics_count,
             )
             for layer in model.layers
         ),
@@ -67,7 +113,7 @@ class Summary(Method):
                         detail="layers in execution order, with output shape and own parameters",
                     ),
                 ),
-                layer_table(model.layers, model.parameter_count, model.flops),
+                layer_table(model.layers, model.parameters, model.statistics, model.flops),
             ),
             intro="The layers in execution order, as their paths are used in the configuration.",
         )

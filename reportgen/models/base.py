@@ -8,7 +8,7 @@ cost are then the same for every framework, and are written once, here.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
@@ -61,6 +61,7 @@ class Adapted:
       framework: its name.
       evaluation: what was done to set evaluation mode, for the report.
       network: the framework's own object, which may know published names of its weights.
+      statistics: names of the parameters that are batch statistics: measured, not trained.
     """
 
     program: Program
@@ -69,6 +70,7 @@ class Adapted:
     framework: str
     evaluation: str
     network: Any
+    statistics: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -76,11 +78,14 @@ class LayerInfo:
     """A layer as the user names it.
 
     Attributes:
-      path: dotted path of the module; a second call of the same module is ``path#2``.
+      path: dotted path of the module; a second call of the same module is ``path#2``, and of a
+        call that returns several arrays each is ``path[key]``.
       kind: ``conv``, ``dense``, ``pool``, ``activation``, ``softmax``, ``norm``, ``dropout``, …
       shape: of the output, without the batch.
       parameters: names and shapes of the layer's own parameters, in the layout of Flax (HWIO).
       flops: of this layer and what it contains, for one image; a multiply-add counts as two.
+      names: the same parameters' names in the whole network, dotted.
+      statistics: which of them, by short name, are batch statistics: measured, not trained.
       round: of the scan that the layer runs in, if the network keeps the parameters of all rounds
         stacked; those of this layer are the slices of this round.
     """
@@ -90,12 +95,19 @@ class LayerInfo:
     shape: tuple[int, ...]
     parameters: tuple[tuple[str, tuple[int, ...]], ...]
     flops: int
+    names: tuple[str, ...] = ()
+    statistics: tuple[str, ...] = ()
     round: int | None = None
 
     @property
     def parameter_count(self) -> int:
-        """Number of the layer's own parameters."""
+        """Number of the layer's own parameters, batch statistics among them."""
         return sum(math.prod(shape) for _, shape in self.parameters)
+
+    @property
+    def statistics_count(self) -> int:
+        """How many of them are batch statistics."""
+        return sum(math.prod(shape) for name, shape in self.parameters if name in self.statistics)
 
     @property
     def spatial(self) -> bool:
@@ -201,6 +213,7 @@ class _Recorder:
     stop: str | None = None
     activations: dict[str, jax.Array] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
+    made_by: dict[str, tuple[str, str]] = field(default_factory=dict)  # module, and its call
     calls: dict[str, int] = field(default_factory=dict)
     flops: dict[str, int] = field(default_factory=dict)
     rounds: dict[str, int] = field(default_factory=dict)
@@ -219,7 +232,8 @@ class _Recorder:
         if eqn.primitive is not mark_p:
             return None
         path = eqn.params["path"]
-        name = self._name(path) + eqn.params["part"]
+        call = self._name(path)
+        name = call + eqn.params["part"]
         if eqn.params["last"]:  # of the arrays that this call returns
             self.calls[path] = self.calls.get(path, 0) + 1
         output = inputs[0]
@@ -227,6 +241,7 @@ class _Recorder:
             output = output + self.taps[name]
         self.activations[name] = output
         self.kinds[name] = eqn.params["kind"]
+        self.made_by[name] = path, call
         rounds = [scope for scope in scopes if scope.startswith(ROUND)]
         if rounds:
             self.rounds[name] = int(rounds[-1].removeprefix(ROUND))
@@ -271,6 +286,7 @@ class Model:
       layers: in execution order.
       flops: of one image; a multiply-add counts as two.
       classes: names of the scores.
+      statistics: names of the parameters that are batch statistics: measured, not trained.
       rewriting: what is done to the traced program before it runs, such as other derivatives.
     """
 
@@ -283,6 +299,7 @@ class Model:
     layers: tuple[LayerInfo, ...] = field(metadata={"static": True})
     flops: int = field(metadata={"static": True})
     classes: tuple[str, ...] = field(metadata={"static": True})
+    statistics: frozenset[str] = field(default=frozenset(), metadata={"static": True})
     rewriting: Rewriting | None = field(default=None, metadata={"static": True})
 
     def apply(
@@ -349,22 +366,32 @@ class Model:
 
     def layer_parameters(self, path: str) -> dict[str, jax.Array]:
         """A layer's own parameters by their short names (``kernel``, ``bias``)."""
-        layer, module = self.layer(path), path.partition("#")[0]
+        layer = self.layer(path)
         own = {}
-        for name, shape in layer.parameters:
-            array = self.parameters[name if module == name else f"{module}.{name}"]
+        for dotted, (name, shape) in zip(layer.names, layer.parameters, strict=True):
+            array = self.parameters[dotted]
             stacked = layer.round is not None and array.ndim > len(shape)
             own[name] = array[layer.round] if stacked else array
         return own
 
     @property
     def parameter_count(self) -> int:
-        """Number of all parameters."""
-        return sum(int(array.size) for array in self.parameters.values())
+        """Number of all parameters, batch statistics among them."""
+        return count(self.parameters, self.parameters)
+
+    @property
+    def statistics_count(self) -> int:
+        """How many of them are batch statistics."""
+        return count(self.parameters, self.statistics)
 
     def with_parameters(self, parameters: Parameters) -> Model:
         """The same network with other weights, by the same names."""
         return replace(self, parameters={name: parameters[name] for name in self.parameters})
+
+
+def count(parameters: Mapping[str, Any], names: Iterable[str]) -> int:
+    """How many numbers the parameters of these names hold."""
+    return sum(math.prod(parameters[name].shape) for name in names)
 
 
 class Outline(NamedTuple):
@@ -383,12 +410,20 @@ class Outline(NamedTuple):
     hidden: tuple[tuple[str, str], ...]
 
 
-def outline(*, program: Program, parameters: Shapes, spec: InputSpec, head: Head) -> Outline:
+def outline(
+    *,
+    program: Program,
+    parameters: Shapes,
+    spec: InputSpec,
+    head: Head,
+    statistics: Collection[str] = frozenset(),
+) -> Outline:
     """A network's layers and cost for one image, without computing anything.
 
     Args:
       parameters: shapes and types by dotted name; no values are needed.
       head: its ``ends_in`` is found here.
+      statistics: names of the parameters that are batch statistics.
 
     Raises:
       ModelError: if the output does not fit the head.
@@ -401,23 +436,24 @@ def outline(*, program: Program, parameters: Shapes, spec: InputSpec, head: Head
     scores = jax.eval_shape(
         lambda weights, x: found.scores(traced.run(weights, x, recorder)), dict(parameters), x
     )
-    layers = tuple(_layers(recorder))
+    layers = tuple(_layers(recorder, statistics))
     hidden = tuple(dict.fromkeys(_hidden(traced)))
     return Outline(layers, int(scores.shape[-1]), recorder.flops.get("", 0), found, hidden)
 
 
-def _layers(recorder: _Recorder) -> Iterator[LayerInfo]:
+def _layers(recorder: _Recorder, statistics: Collection[str]) -> Iterator[LayerInfo]:
     own: dict[str, list[str]] = {}
     for dotted in recorder.parameters:
         own.setdefault(dotted.rpartition(".")[0], []).append(dotted)
     listed: set[tuple[str, int | None]] = set()
     for path, activation in recorder.activations.items():
-        module = path.partition("#")[0]
+        module, call = recorder.made_by[path]
         # A plain function's parameter may lie in no group: it is then its layer's only one.
         names = own.get(module, [module] if module in recorder.parameters else [])
         stacked = any(name in recorder.stacked for name in names)
         turn = recorder.rounds.get(path) if stacked else None
-        first = (module, turn) not in listed  # a later call has no parameters of its own
+        if (module, turn) in listed:  # a later call, or array, has no parameters of its own
+            names = []
         listed.add((module, turn))
         yield LayerInfo(
             path=path,
@@ -428,9 +464,11 @@ def _layers(recorder: _Recorder) -> Iterator[LayerInfo]:
                     name.rpartition(".")[2],
                     tuple(recorder.parameters[name].shape[name in recorder.stacked :]),
                 )
-                for name in (names if first else ())
+                for name in names
             ),
-            flops=recorder.flops.get(path, 0),
+            names=tuple(names),
+            statistics=tuple(name.rpartition(".")[2] for name in names if name in statistics),
+            flops=recorder.flops.get(call, 0),
             round=turn,
         )
 

@@ -25,6 +25,9 @@ from reportgen.models.evaluation import evaluation_arguments, in_words
 from reportgen.rewrite.marks import SCOPE, mark
 
 _LOCK = threading.RLock()
+# Names of what Keras's normalisations measure. That a variable is not trainable does not tell it:
+# a person may have frozen kernels.
+_STATISTICS = ("moving_mean", "moving_variance")
 # The first that is a base of the layer's class says its kind.
 _KINDS: tuple[tuple[str, str], ...] = (
     ("Conv", "conv"),
@@ -216,6 +219,7 @@ def adapt(
             evaluation_arguments(model.call), "dropout off, batch statistics frozen"
         ),
         network=model,
+        statistics=frozenset(n for n in weights if n.rpartition(".")[2].partition("#")[0] in _STATISTICS),
     )
 
 

@@ -175,4 +175,5 @@ def adapt(module: nn.Module, spec: InputSpec) -> Adapted:
         framework="Flax Linen",
         evaluation=in_words(arguments, "dropout off, batch statistics frozen"),
         network=module,
+        statistics=frozenset(names[path] for path in flat if path[0] == "batch_stats"),
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -52,11 +51,6 @@ class Network:
     outline: Outline
 
     @property
-    def parameter_count(self) -> int:
-        """Number of all parameters."""
-        return sum(math.prod(array.shape) for array in self.adapted.shapes.values())
-
-    @property
     def notes(self) -> tuple[str, ...]:
         """What a person should know of how the network is run."""
         adapted = self.adapted
@@ -81,6 +75,7 @@ class Network:
             layers=self.outline.layers,
             flops=self.outline.flops,
             classes=self.classes,
+            statistics=self.adapted.statistics,
         )
 
 
@@ -104,7 +99,13 @@ def describe(
     """
     head = Head(output=output, ends_in="", score=score)
     try:
-        seen = outline(program=adapted.program, parameters=adapted.shapes, spec=spec, head=head)
+        seen = outline(
+            program=adapted.program,
+            parameters=adapted.shapes,
+            spec=spec,
+            head=head,
+            statistics=adapted.statistics,
+        )
     except UserError:
         raise
     except Exception as error:

@@ -203,6 +203,11 @@ def adapt(
         framework="Flax nnx",
         evaluation=in_words(arguments, "dropout off, batch statistics frozen by module.eval()"),
         network=network,
+        statistics=frozenset(
+            _dotted(path)
+            for path, leaf in nnx.to_flat_state(state)
+            if isinstance(leaf, nnx.BatchStat)
+        ),
     )
 
 

@@ -120,6 +120,7 @@ def _model_rows(model: ModelCard) -> list[View]:
         _row("Framework", model.framework),
         _row("Layers", numbers.integer(model.layers)),
         _row("Parameters", _both(model.parameters)),
+        _row("Batch statistics", _statistics(model.statistics)),
         _row("FLOPs for one image", f"{_both(model.flops)}; a multiply-add is two"),
         _row("Input", model.input),
         _row("Preprocessing", model.preprocessing),
@@ -136,6 +137,10 @@ def _both(count: int) -> str:
     short = numbers.quantity(count)
     full = numbers.integer(count)
     return full if count < 1_000_000 else f"{full} ({short})"
+
+
+def _statistics(count: int) -> str:
+    return f"{_both(count)} besides, measured and not trained" if count else ""
 
 
 def _classes(classes: tuple[str, ...]) -> str:

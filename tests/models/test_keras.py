@@ -160,6 +160,9 @@ def test_layers_are_named_as_keras_names_them_and_computed_as_keras_does(
         if name != "shared":  # Keras gives the output of the last call
             assert_close(activations[name], value)
     assert sum(layer.parameter_count for layer in model.layers) == model.parameter_count
+    measured = {v.path for v in theirs.non_trainable_variables if "moving" in v.path}
+    assert len(model.statistics) == len(measured)
+    assert model.statistics_count == sum(layer.statistics_count for layer in model.layers)
 
 
 def test_every_call_of_a_shared_layer_has_its_own_output(opened_once: Make) -> None:

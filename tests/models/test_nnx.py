@@ -185,9 +185,10 @@ def test_a_module_that_refuses_evaluation_mode_is_refused(opened_once: Make) -> 
 class Two(nnx.Module):
     def __init__(self, rngs: nnx.Rngs) -> None:
         self.conv = conv(3, 4, rngs)
+        self.shift = nnx.Param(jax.numpy.ones(4))
 
     def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x = self.conv(x)
+        x = self.conv(x) + self.shift[...]
         return nnx.relu(x), nnx.max_pool(x, (2, 2), (2, 2))
 
 
@@ -210,6 +211,11 @@ def test_an_output_is_chosen_by_key_and_each_part_of_a_block_is_a_layer(
 ) -> None:
     model = opened_once(Outputs, output=output)
     assert listed(model)[1:3] == [("two[0]", "block", (8, 8, 4)), ("two[1]", "block", (4, 4, 4))]
+    # Both come of one call: its cost is that of both, and its parameters are counted once.
+    assert [model.layer(f"two[{i}]").flops for i in (0, 1)] == [model.layer("two.conv").flops] * 2
+    assert [model.layer(f"two[{i}]").parameter_count for i in (0, 1)] == [4, 0]
+    shift = model.layer_parameters("two[0]")["shift"]
+    np.testing.assert_array_equal(shift, model.parameters["two.shift"])
     module, (scores, activations) = module_of(Outputs, model.parameters), run(model, X)
     first, second = module.two(X)
     assert_close(activations["two[0]"], first)

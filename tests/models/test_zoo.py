@@ -7,7 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reportgen.compose import conf_dir
+from reportgen.config import read
 from reportgen.methods.targets import predict
+from reportgen.models.base import count
+from reportgen.models.load import open_network
 
 # Output shapes of Caffe's lenet_train_test.prototxt and of Keras's mnist_cnn.py.
 BLOBS = {
@@ -44,6 +48,25 @@ def test_shapes_parameters_and_accuracy(name: str, opened: Any, digits: Any) -> 
     assert (logits.argmax(axis=-1) == digits.labels).mean() >= 0.97
     probabilities = model.apply(model.spec.normalise(digits.pixels[:3]))[1]["prob"]
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameters", "statistics"),
+    [
+        ("resnet18", 11_689_512, 9_600),
+        ("vit_b16", 86_567_656, 0),
+        ("googlenet_bn", 6_624_904, 14_560),
+    ],
+)
+def test_parameters_are_counted_as_published_and_as_the_configuration_says(
+    name: str, parameters: int, statistics: int, composed: Any
+) -> None:
+    adapted = open_network(read(composed(f"model={name}"))).adapted
+    measured = count(adapted.shapes, adapted.statistics)
+    assert (count(adapted.shapes, adapted.shapes) - measured, measured) == (parameters, statistics)
+    comment = (conf_dir() / "model" / f"{name}.yaml").read_text().partition("defaults:")[0]
+    words = f"{parameters:,} parameters" + (f" and {statistics:,} batch" if statistics else "")
+    assert words in comment.replace("\n# ", " ")
 
 
 def test_lenet_against_numpy(lenet: Any, digits: Any, numpy_lenet: Any) -> None:

@@ -11,12 +11,10 @@ from reportgen.models.base import Model
 
 
 def _cut(model: Model, path: str, unit: jax.Array) -> Model:
-    module = path.partition("#")[0]
     parameters = dict(model.parameters)
-    for name in model.layer_parameters(path):
-        dotted = name if name == module else f"{module}.{name}"
-        array = parameters[dotted]
-        parameters[dotted] = jax.lax.dynamic_slice_in_dim(array, unit, 1, axis=-1)
+    for name in model.layer(path).names:
+        array = parameters[name]
+        parameters[name] = jax.lax.dynamic_slice_in_dim(array, unit, 1, axis=-1)
     return model.with_parameters(parameters)
 
 
