@@ -76,6 +76,12 @@ class Match:
     unused: tuple[str, ...]
 
 
+def is_statistic(parameter: str) -> bool:
+    """True for what a batch normalisation measured in training."""
+    leaf = parameter.rpartition(".")[2]
+    return any(leaf in group for group in _SYNONYMS if group[0] in ("mean", "var"))
+
+
 def leaves(leaf: str) -> tuple[str, ...]:
     """What a parameter may be called in a file, the likeliest first."""
     same = next((group for group in _SYNONYMS if leaf in group), (leaf,))

@@ -50,15 +50,16 @@ class _Problems:
     """What does not fit, by sort; the names are the network's unless said otherwise."""
 
     shapes: dict[str, str]
+    types: dict[str, str]
     values: dict[str, str]
     missing: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
 
     def __bool__(self) -> bool:
-        return bool(self.shapes or self.values or self.missing or self.unused)
+        return self.count() > 0
 
     def count(self) -> int:
-        return len(self.shapes) + len(self.values) + len(self.missing) + len(self.unused)
+        return sum(map(len, (self.shapes, self.types, self.values, self.missing, self.unused)))
 
 
 def fit(
@@ -94,7 +95,7 @@ def fit(
         _check_version(path, checkpoint, shapes, naming)
     if 3 * len(found.sources) < len(shapes) and (strict or not found.sources):
         raise _another(path, checkpoint, shapes, found)
-    problems = _Problems({}, {}, tuple(found.sought), found.unused)
+    problems = _Problems({}, {}, {}, tuple(found.sought), found.unused)
     parameters = {}
     for name, source in found.sources.items():
         tensor, wanted = checkpoint.tensors[source], shapes[name]
@@ -108,7 +109,7 @@ def fit(
             problems.shapes[name] = f"{label} is {shape}, the network has {wanted.shape}"
             continue
         if not _numeric(tensor.dtype, wanted.dtype):
-            problems.values[name] = f"type: {label} is {tensor.dtype}, not {wanted.dtype}"
+            problems.types[name] = f"type: {label} is {tensor.dtype}, not {wanted.dtype}"
             continue
         flat = naming.flattened.get(module)
         values = arrange(tensor.read(), wanted.shape, first=first, turned=turned, flattened=flat)
@@ -153,7 +154,7 @@ def _lines(
 ) -> list[str]:
     """One line a problem, the most telling sort first."""
     lines = [f"shape: {text}" for text in problems.shapes.values()]
-    lines += problems.values.values()
+    lines += [*problems.types.values(), *problems.values.values()]
     for name in problems.missing[: max(0, limit - len(lines))]:
         sought = found.sought[name]
         line = f"missing: {name} {shapes[name].shape}"
@@ -227,12 +228,23 @@ def _hint(
     shapes: Mapping[str, jax.ShapeDtypeStruct],
     found: names.Match,
 ) -> str:
+    if problems.types:
+        return (
+            "Whole numbers are weights of a quantised network: turn them back into floats (times "
+            "their scales) and save the file again."
+        )
     if problems.values and not (problems.shapes or problems.missing or problems.unused):
         return "Training did not end well: take an earlier checkpoint."
     if problems.shapes and not (problems.missing or problems.unused):
         classes = _classes(problems, checkpoint, shapes, found)
         if classes:
             return f"The file's last layer has {classes} outputs: +model.kwargs.classes={classes}."
+    others = problems.shapes or problems.values or problems.unused
+    if problems.missing and not others and all(map(names.is_statistic, problems.missing)):
+        return (
+            "The file was saved without batch statistics: save 'batch_stats' (nnx.BatchStat) too. "
+            "weights.strict=false loads the rest, with those that an untrained network has."
+        )
     modules = {name.rpartition(".")[0] for name in problems.missing}
     whole = all(name not in found.sources for name in shapes if name.rpartition(".")[0] in modules)
     if modules and whole and len(modules) <= 3 and not (problems.shapes or problems.unused):

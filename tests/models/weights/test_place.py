@@ -277,7 +277,21 @@ def test_without_strict_what_fits_is_loaded_and_the_rest_is_told(tmp_path: Path)
 
 def test_whole_numbers_are_no_weights(tmp_path: Path) -> None:
     tensors = EXPECTED | {"conv.kernel": np.zeros((3, 3, 3, 4), np.int8)}
-    assert "type: conv.kernel is I8, not float32" in refused(tmp_path, tensors)
+    tensors["conv.scales"] = np.ones(4, np.float32)
+    text = refused(tmp_path, tensors)
+    assert "type: conv.kernel is I8, not float32" in text
+    assert text.splitlines()[-1].startswith(
+        "Whole numbers are weights of a quantised network: turn"
+    )
+
+
+def test_a_file_without_batch_statistics_says_what_to_save(tmp_path: Path) -> None:
+    tensors = {name: v for name, v in EXPECTED.items() if name not in ("bn.mean", "bn.var")}
+    text = refused(tmp_path, tensors, OWN)
+    assert "missing: bn.mean (4,)" in text
+    assert "saved without batch statistics: save 'batch_stats'" in text.splitlines()[-1]
+    tensors.pop("bn.scale")
+    assert "batch_stats" not in refused(tmp_path, tensors, OWN)
 
 
 def test_a_value_too_large_for_the_networks_type_is_not_finite(tmp_path: Path) -> None:
