@@ -57,6 +57,13 @@ class Head:
           ModelError: if the output is not of the shape that the score needs.
         """
         score, shape = self.score, output.shape[1:]
+        if output.ndim == 0 or (output.ndim == 1 and score.kind != "norm"):
+            raise ModelError(
+                f"The network returns an array of shape {output.shape}; (N, classes) is expected, "
+                "a row of scores for each of N images.",
+                "Return the scores before they are summed up; of a single score for each image, "
+                "(N, 1).",
+            )
         if score.kind == "norm":
             return jnp.linalg.norm(output.reshape(output.shape[0], -1), axis=-1, keepdims=True)
         if score.kind == "logit":
@@ -109,7 +116,8 @@ def choose_output(returned: Any, name: str) -> jax.Array:
         if name not in leaves:
             raise ModelError(
                 f"The network has no output {name!r}: it returns {listed or 'no array'}.",
-                did_you_mean(name, [key for key in leaves if key]),
+                did_you_mean(name, [key for key in leaves if key])
+                or ("Leave model.output= out: there is but one." if leaves else ""),
             )
         return leaves[name]
     if len(leaves) != 1:

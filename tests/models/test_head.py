@@ -326,6 +326,17 @@ def test_the_norm_of_an_embedding() -> None:
             "score=pixel: there is no row 2, column 6 in an output of (4, 6, 5).\n"
             "Rows go from 0 to 3, columns from 0 to 5.",
         ),
+        *(
+            (
+                head(score),
+                shape,
+                f"The network returns an array of shape {shape}; (N, classes) is expected, a row "
+                "of scores for each of N images.\n"
+                "Return the scores before they are summed up; of a single score for each image, "
+                "(N, 1).",
+            )
+            for score, shape in (("logit", ()), ("logit", (2,)), ("norm", ()), ("pixel", (2,)))
+        ),
     ],
 )
 def test_an_output_that_does_not_fit_the_score_is_refused(
@@ -395,7 +406,8 @@ def test_the_only_array_needs_no_choice() -> None:
         (
             jnp.ones((2, 3)),
             "logits",
-            "The network has no output 'logits': it returns the output (3,).",
+            "The network has no output 'logits': it returns the output (3,).\n"
+            "Leave model.output= out: there is but one.",
         ),
         (None, "", "The network returns no array but NoneType."),
         ({}, "x", "The network has no output 'x': it returns no array."),
