@@ -20,9 +20,9 @@ def beside(path: Path, fits: Callable[[Path], bool]) -> str:
         return f"There is no folder {path.parent} either."
     try:
         names = sorted(o.name for o in path.parent.iterdir() if not o.name.startswith("."))
+        fitting = [name for name in names if fits(path.parent / name)]
     except OSError:
         return ""
-    fitting = [name for name in names if fits(path.parent / name)]
     if close := nearest(path.name, fitting) or nearest(path.name, names):
         return f"Did you mean {' or '.join(str(path.parent / name) for name in close)}?"
     if not fitting:

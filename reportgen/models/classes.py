@@ -6,7 +6,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from reportgen.core.errors import ModelError, did_you_mean
+from reportgen.core.errors import ModelError
+from reportgen.core.paths import beside
 
 _ENDINGS = (".txt", ".json")
 
@@ -25,8 +26,8 @@ def class_names(given: tuple[str, ...]) -> tuple[str, ...]:
         return given
     path = Path(given[0])
     if not path.is_file():
-        near = [str(other) for other in path.parent.glob("*") if other.suffix in _ENDINGS]
-        raise ModelError(f"There is no file of class names {path}.", did_you_mean(str(path), near))
+        hint = beside(path, lambda other: other.suffix in _ENDINGS)
+        raise ModelError(f"There is no file of class names {path}.", hint)
     try:
         text = path.read_text("utf-8")
         names = _from_json(json.loads(text)) if path.suffix == ".json" else text.splitlines()

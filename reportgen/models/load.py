@@ -9,13 +9,14 @@ from typing import Any
 
 from reportgen.config import Config, ScoreConfig
 from reportgen.core.errors import ConfigError, ModelError, UserError, WeightsError, did_you_mean
+from reportgen.core.paths import beside
 from reportgen.core.spec import InputSpec
 from reportgen.embedded import FOLDER
 from reportgen.models import factory
 from reportgen.models.base import Adapted, Model, Outline, Parameters, outline
 from reportgen.models.classes import class_names
 from reportgen.models.head import Head
-from reportgen.models.weights.load import Naming, place_file, read
+from reportgen.models.weights.load import Naming, looks_like_weights, place_file, read
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,8 @@ def open_network(config: Config) -> Network:
 
     model = config.model
 
+    tensors: dict[str, Any] = {}
+
     def from_file() -> Mapping[str, Any]:
         if config.weights.path is None:
             raise ModelError(
@@ -150,18 +153,33 @@ def open_network(config: Config) -> Network:
                 "Give its weights (weights.path=…), or return a pair (init, f) with "
                 "init(key) -> params.",
             )
-        return read(_path(config)).tensors
+        tensors.update(read(_path(config)).tensors)
+        return tensors
 
     adapted = factory.adapt(model.factory, model.kwargs, model.input, from_file)
-    return describe(
-        adapted,
-        spec=model.input,
-        name=model.name,
-        architecture=model.factory,
-        classes=class_names(model.classes),
-        score=config.score,
-        output=model.output,
-    )
+    try:
+        return describe(
+            adapted,
+            spec=model.input,
+            name=model.name,
+            architecture=model.factory,
+            classes=class_names(model.classes),
+            score=config.score,
+            output=model.output,
+        )
+    except ModelError as error:
+        if not tensors or not isinstance(error.__cause__, LookupError):
+            raise
+        # Its parameters are the file's, so what it does not find there is the file's fault.
+        raise WeightsError(
+            f"{_path(config)} holds the weights of another network: {model.factory} raised "
+            f"{factory.told(error.__cause__)}. The file has {_some(list(tensors))}.",
+            "Give the weights of this network: weights.path=…",
+        ) from error
+
+
+def _some(names: list[str]) -> str:
+    return ", ".join(names[:8]) + (", …" if len(names) > 8 else "")
 
 
 def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
@@ -234,9 +252,17 @@ def _path(config: Config) -> Path:
     if config.weights.path is not None:
         path = Path(config.weights.path)
         if not path.exists():
-            near = [str(other) for other in path.parent.glob("*")]
-            raise WeightsError(f"There is no weights file {path}.", did_you_mean(str(path), near))
+            raise WeightsError(
+                f"There is no weights file {path}.", beside(path, looks_like_weights)
+            )
         return path
+    embedded = [file.name for file in sorted(FOLDER.glob("*.safetensors"))]
+    if model.embedded and model.embedded not in embedded:
+        raise WeightsError(
+            f"model.embedded is {model.embedded!r}, which is no file of weights that comes with "
+            "reportgen.",
+            f"{did_you_mean(model.embedded, embedded)} Weights of your own: weights.path=FILE.",
+        )
     own = FOLDER / model.embedded if model.embedded else _own_file(config)
     if own is None:
         raise WeightsError(

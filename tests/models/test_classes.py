@@ -58,3 +58,7 @@ def test_a_missing_file_names_its_neighbour(tmp_path: Path) -> None:
     (tmp_path / "labels.json").write_text("[]")
     with pytest.raises(ModelError, match=r"no file of class names .*lables[\s\S]*mean .*labels"):
         class_names((str(tmp_path / "lables.json"),))
+    (tmp_path / "photo.png").touch()
+    with pytest.raises(ModelError) as caught:
+        class_names((str(tmp_path / "zzz.txt"),))
+    assert caught.value.hint == f"There are: {tmp_path}/labels.json."

@@ -70,6 +70,11 @@ def test_a_missing_file_names_its_neighbour(opened: Callable[..., Any], tmp_path
     (tmp_path / "lenet.safetensors").write_bytes(EMBEDDED.read_bytes())
     with pytest.raises(WeightsError, match=r"no weights file .*lent[\s\S]*Did you mean .*lenet"):
         opened(f"weights.path={tmp_path / 'lent.safetensors'}")
+    for name in ("notes.txt", "photo.png", "ckpt"):
+        (tmp_path / name).touch()
+    with pytest.raises(WeightsError) as caught:
+        opened(f"weights.path={tmp_path / 'zzz'}")
+    assert caught.value.hint == f"There are: {tmp_path}/lenet.safetensors."
 
 
 def test_random_weights_follow_the_seed(opened: Callable[..., Any]) -> None:
@@ -92,6 +97,8 @@ def test_random_weights_follow_the_seed(opened: Callable[..., Any]) -> None:
         (["model.classes=[a,b]"], "2 names for 10 outputs"),
         (["weights=random", "weights.path=x"], r"Both weights=random and weights\.path"),
         (["model.embedded=''"], "comes without weights"),
+        (["model.embedded=lent.safetensors"], r"no file of weights .*\nDid you mean lenet"),
+        (["model.embedded=../x"], r"no file of weights that comes .*\nKnown: .* weights.path=FILE"),
     ],
 )
 def test_a_model_that_cannot_be_built_says_why(

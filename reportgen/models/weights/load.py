@@ -14,7 +14,7 @@ from reportgen.core.errors import WeightsError
 from reportgen.models.weights.checkpoint import Checkpoint, not_whole, reading
 from reportgen.models.weights.place import Naming, fit
 
-__all__ = ["Naming", "Placed", "place_file", "read"]
+__all__ = ["Naming", "Placed", "looks_like_weights", "place_file", "read"]
 
 _KNOWN = (
     "safetensors, Keras .h5, .weights.h5 and .keras, Caffe .caffemodel, Orbax folders, "
@@ -88,6 +88,15 @@ def read(path: Path) -> Checkpoint:
         return _reader(path)(path)
     except OSError as error:
         raise WeightsError(f"{path} cannot be read: {error.strerror or error}.") from error
+
+
+def looks_like_weights(path: Path) -> bool:
+    """Whether a file's ending, or a folder's content, is that of a known format."""
+    if path.is_dir():
+        from reportgen.models.weights import orbax
+
+        return orbax.is_checkpoint(path)
+    return path.suffix.lower() in _ENDINGS
 
 
 def sha256(path: Path) -> str:
