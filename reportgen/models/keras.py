@@ -7,6 +7,7 @@ marked while one trace is going on, in which ``Layer.__call__`` is exchanged und
 from __future__ import annotations
 
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,10 +19,12 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 
-from reportgen.core.errors import ModelError, did_you_mean
+from reportgen.core.errors import ModelError
+from reportgen.core.paths import beside
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Adapted, Parameters
 from reportgen.models.evaluation import evaluation_arguments, in_words
+from reportgen.models.weights.checkpoint import reading
 from reportgen.rewrite.marks import SCOPE, mark
 
 _LOCK = threading.RLock()
@@ -143,14 +146,19 @@ def load(path: Path, kwargs: Mapping[str, Any], spec: InputSpec) -> Adapted:
 
     Raises:
       ModelError: if there is no such file, or Keras cannot load it.
+      WeightsError: if it is damaged.
     """
     if not path.is_file():
-        near = [str(other) for other in path.parent.glob("*.keras")]
-        raise ModelError(f"There is no Keras file {path}.", did_you_mean(str(path), near))
+        hint = beside(path, lambda other: other.suffix == ".keras")
+        raise ModelError(f"There is no Keras file {path}.", hint)
     _check_backend()
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True, **kwargs)
     except Exception as error:
+        # Keras takes a damaged archive for a file that is not there.
+        with reading(path, ".keras"), zipfile.ZipFile(path) as archive:
+            if broken := archive.testzip():
+                raise ValueError(f"{broken} is damaged") from error
         first = (str(error).splitlines() or [""])[0]
         raise ModelError(
             f"Keras cannot load {path}: {type(error).__name__}: {first}",
@@ -219,7 +227,9 @@ def adapt(
             evaluation_arguments(model.call), "dropout off, batch statistics frozen"
         ),
         network=model,
-        statistics=frozenset(n for n in weights if n.rpartition(".")[2].partition("#")[0] in _STATISTICS),
+        statistics=frozenset(
+            n for n in weights if n.rpartition(".")[2].partition("#")[0] in _STATISTICS
+        ),
     )
 
 

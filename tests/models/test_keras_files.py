@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from reportgen.core.errors import ModelError
+from reportgen.core.errors import ModelError, WeightsError
 from reportgen.models.base import Model
 
 from .networks import X, assert_close, keras_of, listed, run
@@ -52,8 +53,19 @@ def test_a_saved_model_is_opened_with_its_weights(
     assert_close(run(model, X)[0], saved(X, training=False))
     with pytest.raises(ModelError, match=rf"There is no Keras file .*nett\.keras[\s\S]*{path}"):
         opened("model=custom", f"model.factory={tmp_path / 'nett.keras'}", *chosen)
-    path.write_bytes(path.read_bytes()[:500])
+    whole = path.read_bytes()
+    middle = len(whole) // 2
+    path.write_bytes(whole[:middle] + b"\xff" * 99 + whole[middle + 99 :])
+    with pytest.raises(
+        WeightsError, match=r"is not a whole \.keras file: ValueError: .* is damaged"
+    ):
+        opened("model=custom", f"model.factory={path}", *chosen)
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("config.json", "{}")
     with pytest.raises(ModelError, match=rf"Keras cannot load {path}: "):
+        opened("model=custom", f"model.factory={path}", *chosen)
+    path.write_bytes(whole[:500])
+    with pytest.raises(WeightsError, match=rf"^{path} \(500 bytes\) is not a whole \.keras"):
         opened("model=custom", f"model.factory={path}", *chosen)
 
 
