@@ -153,11 +153,13 @@ def calling(name: str, factory: Callable[..., Any], kwargs: Mapping[str, Any]) -
         try:
             return factory(**given, **more)
         except Exception as error:
-            raise ModelError(
-                f"model.factory {name!r} raised {told(error)}.",
+            hint = (
                 "Compare model.kwargs with what it expects: "
-                f"{name.partition(':')[2]}{signature or '(…)'}",
-            ) from error
+                f"{name.partition(':')[2]}{signature or '(…)'}"
+            )
+            if "nnx.List" in str(error):
+                hint = "Flax keeps modules in nnx.List([…]) or nnx.Dict({…}), not in Python's own."
+            raise ModelError(f"model.factory {name!r} raised {told(error)}.", hint) from error
 
     return build
 
@@ -253,6 +255,8 @@ def _keras() -> Any:
 def told(error: BaseException) -> str:
     """An exception in one line, with the last place in it that is the user's own."""
     first = (str(error).splitlines() or [""])[0].rstrip(".")
+    if first.endswith(":"):  # an announcement of lines that are not shown
+        first = first.rpartition(". ")[0] or first.rstrip(":")
     text = first if isinstance(error, ImportError) else f"{type(error).__name__}: {first}"
     libraries = ("site-packages", "dist-packages", f"{os.sep}reportgen{os.sep}", "<frozen", _STDLIB)
     frames = [

@@ -232,6 +232,7 @@ def _search(
     def forward(leaves: list[jax.Array], x: jax.Array) -> Any:
         try:
             output = function(jax.tree.unflatten(tree, leaves), x, **dict(arguments))
+            _check_returned(output)
         except Exception as error:  # noqa: BLE001 (raised again by whoever needs what comes after)
             failures.append(error)
             output = x
@@ -383,6 +384,16 @@ def adapt(
         evaluation=in_words(arguments) or "called as it is: it has no switch for evaluation mode",
         network=function,
     )
+
+
+def _check_returned(output: Any) -> None:
+    for leaf in jax.tree.leaves(output):
+        if not isinstance(leaf, jax.Array | np.ndarray | np.generic | int | float | complex):
+            raise ModelError(
+                f"The network returns a {type(leaf).__name__} where an array is expected: "
+                f"{str(leaf)[:40]!r}.",
+                "Return an array (N, classes), or a tuple or dictionary of arrays.",
+            )
 
 
 def _check(function: Function) -> None:

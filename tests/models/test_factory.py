@@ -33,6 +33,11 @@ class Net(nnx.Module):
         return self.conv(x).mean((1, 2))
 
 
+class Listed(nnx.Module):
+    def __init__(self, *, rngs):
+        self.parts = [nnx.Linear(3, 3, rngs=rngs)]
+
+
 class Flat(linen.Module):
     width: int = 4
 
@@ -201,13 +206,21 @@ def returned(what: str) -> str:
         (
             "own_nets:inside",
             "model.factory 'own_nets:inside' raised RuntimeError: the disk is full "
-            "(own_nets.py:48).",
+            "(own_nets.py:53).",
             "Compare model.kwargs with what it expects: inside()",
         ),
         (
             "own_nets:bare",
             "model.factory 'own_nets:bare' returned a function without parameters.",
             "Give its weights (weights.path=…), or return a pair (init, f) with init(key)",
+        ),
+        (
+            "own_nets:Listed",
+            "model.factory 'own_nets:Listed' raised ValueError: Found data on value of type "
+            "'<class 'list'>' assigned to static attribute 'parts' of Pytree type "
+            "'<class 'own_nets.Listed'>'. Static attributes should not contain data values "
+            "(own_nets.py:",
+            "Flax keeps modules in nnx.List([…]) or nnx.Dict({…}), not in Python's own.",
         ),
         (returned("none"), "model.factory returned a builtins.NoneType.", EXPECTED),
         (returned("text"), "model.factory returned a builtins.str.", EXPECTED),

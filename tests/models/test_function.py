@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from reportgen.core.errors import ModelError
+from reportgen.core.errors import ModelError, WeightsError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
 
@@ -339,6 +339,34 @@ def test_parameters_of_a_function_without_init_are_those_of_the_file(
     assert [layer.path for layer in model.layers] == ["w1", "tanh", "w2"]
     hidden = np.tanh(np.asarray(X).mean((1, 2)) @ weights["w1"] + weights["b1"])
     assert_close(run(model, X)[0], hidden @ weights["w2"] + weights["b2"])
+
+
+def test_weights_that_are_another_networks_are_named_with_their_keys(
+    opened: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    np.savez(tmp_path / "other.npz", **{"stem.kernel": np.zeros((3, 6)), "top": np.zeros(6)})
+    (tmp_path / "keyed_function.py").write_text(
+        "def net():\n    return lambda p, x: x.mean((1, 2)) @ p['c']['w']\n"
+    )
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(
+        WeightsError,
+        match=r"other.npz holds the weights of another network: keyed_function:net raised "
+        r"KeyError: 'c' \(keyed_function.py:2\). The file has stem.kernel, top.\nGive the weights",
+    ):
+        opened(
+            "model=custom", "model.factory=keyed_function:net",
+            f"weights.path={tmp_path / 'other.npz'}",
+            "model.input.height=8", "model.input.width=8",
+        )  # fmt: skip
+
+
+@pytest.mark.parametrize("returned", ["text", {"logits": jnp.ones((1, 2)), "name": "text"}])
+def test_what_is_no_array_is_refused_in_words(returned: Any, opened_once: Make) -> None:
+    with pytest.raises(
+        ModelError, match=r"^The network returns a str where an array is expected: 'text'.\nReturn"
+    ):
+        opened_once(lambda: (init, lambda params, x: returned))
 
 
 def test_a_function_that_raises_says_where(opened_once: Make) -> None:
