@@ -43,6 +43,10 @@ class Attribution(Method):
     """Settings that all attribution methods have.
 
     Attributes:
+      formula: for the caption, with its source.
+      intro: what the maps tell, and what they do not.
+      measure: unit and sign of a map's values.
+      signed: maps speak for and against; they are drawn centred on zero.
       count: images shown, the first of the data source.
       target: class whose score is explained: ``predicted``, ``true``, a name or an index.
       opacity: of the map over the image.
@@ -50,15 +54,26 @@ class Attribution(Method):
         few pixels do not darken all others; the numbers are kept as they are.
     """
 
-    formula: ClassVar[str]
+    unit: ClassVar[tuple[str, str]] = ("image", "images")
     intro: ClassVar[str]
-    unit: ClassVar[str]
-    signed: ClassVar[bool]
 
     count: Count
     target: Target
     opacity: Fraction
     percentile: Percentile
+
+    # Class variables, of most methods; properties where they depend on the settings.
+    @property
+    @abstractmethod
+    def formula(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def measure(self) -> str: ...
+
+    @property
+    @abstractmethod
+    def signed(self) -> bool: ...
 
     def fitted(self, model: Model) -> Self:
         """The method with what it takes from this model, such as its default layer.
@@ -166,7 +181,7 @@ class Attribution(Method):
                     facts=(*chosen.facts(i), *measured),
                     caption=context.caption(
                         f"{self.title} of {images.names[i]}",
-                        detail=f"{details}{'; ' if details else ''}{self.unit}{ends}",
+                        detail=f"{details}{'; ' if details else ''}{self.measure}{ends}",
                         formula=self.formula,
                     ),
                 ),

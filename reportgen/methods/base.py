@@ -95,6 +95,7 @@ class Method(ABC):
 
     title: ClassVar[str]
     needs_images: ClassVar[bool] = True
+    unit: ClassVar[tuple[str, str]] = ("unit", "units")  # what ``work`` counts: one, and many
 
     def rejects(self, layer: LayerInfo) -> str:
         """Why the method cannot use a layer; empty if it can."""

@@ -46,7 +46,7 @@ class Deconvnet(Attribution):
         "backwards with its pooling switches. As guided backpropagation, it says little about the "
         "class."
     )
-    unit: ClassVar[str] = "scores per unit of normalised input, not negative"
+    measure: ClassVar[str] = "scores per unit of normalised input, not negative"
     signed: ClassVar[bool] = False
 
     def fitted(self, model: Model) -> Self:

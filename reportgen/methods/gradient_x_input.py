@@ -42,7 +42,7 @@ class GradientXInput(Attribution):
         "What each pixel gives to the class score to first order: positive for the class, negative "
         "against it. Pixels that are zero after normalisation can give nothing."
     )
-    unit: ClassVar[str] = "scores; positive speaks for the class"
+    measure: ClassVar[str] = "scores; positive speaks for the class"
     signed: ClassVar[bool] = True
 
     def explain(

@@ -70,7 +70,7 @@ class GuidedBackprop(Attribution):
         "sharp, but depend little on the class and on the upper layers' weights (Adebayo et al. "
         "2018), so do not take them alone."
     )
-    unit: ClassVar[str] = "scores per unit of normalised input, not negative"
+    measure: ClassVar[str] = "scores per unit of normalised input, not negative"
     signed: ClassVar[bool] = False
 
     def fitted(self, model: Model) -> Self:

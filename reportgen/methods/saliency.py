@@ -39,7 +39,7 @@ class Saliency(Attribution):
         "How strongly each pixel moves the class score: the absolute gradient of the score, "
         "maximum over channels."
     )
-    unit: ClassVar[str] = "scores per unit of normalised input, not negative"
+    measure: ClassVar[str] = "scores per unit of normalised input, not negative"
     signed: ClassVar[bool] = False
 
     def explain(

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
+from jax.interpreters.partial_eval import dce_jaxpr
 
 from reportgen.core.spec import InputSpec
 from reportgen.models.head import Ending, Head, choose_output, ending
@@ -27,6 +28,7 @@ from reportgen.rewrite.interpreter import (
     evaluate,
     operations,
     scanned,
+    shape_of,
     walk,
 )
 from reportgen.rewrite.marks import SCOPE, mark_p
@@ -134,6 +136,24 @@ class _Traced:
             self.ending is not None and any(eqn is self.ending.place[-1] for eqn in walk(body))
         )
 
+    def to_scores(self) -> ClosedJaxpr:
+        """The program up to what goes into the softmax at its end, without what is not used.
+
+        Its marks are kept.
+        """
+        closed = self.closed
+        if self.ending is not None:
+            avals = [jax.ShapeDtypeStruct(shape_of(v), v.aval.dtype) for v in closed.jaxpr.invars]
+
+            def run(*arguments: Any) -> Any:
+                recorder = _Recorder(self, keep_marks=True)
+                evaluate(self.closed, arguments, recorder, self.wanted)
+                return recorder.logits
+
+            closed = jax.make_jaxpr(run)(*avals)
+        used, _ = dce_jaxpr(closed.jaxpr, [True], instantiate=True)
+        return ClosedJaxpr(used, closed.consts)
+
     def run(self, parameters: Mapping[str, Any], x: jax.Array, recorder: _Recorder) -> jax.Array:
         """The network's output, or what goes into the softmax at its end."""
         recorder.parameters = parameters
@@ -178,9 +198,11 @@ def _trace(
 
     weights = [jax.ShapeDtypeStruct(shape, dtype) for _, shape, dtype in parameters]
     closed = jax.make_jaxpr(forward)(weights, jax.ShapeDtypeStruct(shape, dtype))
-    closed = closed if rewriting is None else rewriting(closed)
     found = None if partly else ending(closed.jaxpr)
-    return _Traced(closed, found, failures[0] if failures else None)
+    traced = _Traced(closed, found, failures[0] if failures else None)
+    if rewriting is None:
+        return traced
+    return _Traced(rewriting(traced.to_scores()), None, traced.failure)
 
 
 def _traced(
@@ -211,6 +233,7 @@ class _Recorder:
     traced: _Traced
     taps: Mapping[str, jax.Array] = field(default_factory=dict)
     stop: str | None = None
+    keep_marks: bool = False
     activations: dict[str, jax.Array] = field(default_factory=dict)
     kinds: dict[str, str] = field(default_factory=dict)
     made_by: dict[str, tuple[str, str]] = field(default_factory=dict)  # module, and its call
@@ -229,7 +252,7 @@ class _Recorder:
             slices = {id(value) for value in scanned(eqn, inputs)}
             self.stacked |= {name for name, v in self.parameters.items() if id(v) in slices}
         self._look_for_ending(eqn, inputs)
-        if eqn.primitive is not mark_p:
+        if eqn.primitive is not mark_p or self.keep_marks:
             return None
         path = eqn.params["path"]
         call = self._name(path)
