@@ -202,6 +202,14 @@ def _bound(eqn: JaxprEqn, values: list[Any]) -> jax.Array:
     return bind(eqn, values)[0]
 
 
+def _gathered(relevance: jax.Array, shape: tuple[int, ...]) -> jax.Array:
+    """Relevance of an operand whose axes of length one were stretched, or that was one number."""
+    if not shape:
+        return relevance.sum()
+    stretched = tuple(i for i, side in enumerate(shape) if side != relevance.shape[i])
+    return relevance.sum(axis=stretched, keepdims=True)
+
+
 def shared(eqn: JaxprEqn, places: tuple[int, ...], values: list[Any]) -> jax.Array:
     """Relevance in equal parts to some operands of an operation by elements; none to the others.
 
@@ -220,10 +228,7 @@ def shared(eqn: JaxprEqn, places: tuple[int, ...], values: list[Any]) -> jax.Arr
     def backward(_: None, relevance: jax.Array) -> tuple[Any, ...]:
         part = relevance / len(places)
         return tuple(
-            (part if shapes[i] == part.shape else part.sum().reshape(shapes[i]))
-            if i in places
-            else None
-            for i in range(len(values))
+            _gathered(part, shapes[i]) if i in places else None for i in range(len(values))
         )
 
     run.defvjp(forward, backward)
@@ -246,7 +251,8 @@ def absorbed(eqn: JaxprEqn, place: int, epsilon: float, values: list[Any]) -> ja
     def backward(kept: Any, relevance: jax.Array) -> tuple[Any, ...]:
         own, output = kept
         part = own * relevance / _stable(output, epsilon)
-        return tuple(part if i == place else None for i in range(len(values)))
+        shape = jnp.shape(values[place])
+        return tuple(_gathered(part, shape) if i == place else None for i in range(len(values)))
 
     run.defvjp(forward, backward)
     return run(*values)
@@ -266,7 +272,7 @@ def proportional(eqn: JaxprEqn, epsilon: float, left: jax.Array, right: jax.Arra
     def backward(kept: Any, relevance: jax.Array) -> tuple[jax.Array, jax.Array]:
         a, b, output = kept
         message = relevance / _stable(output, epsilon)
-        return a * message, b * message
+        return _gathered(a * message, a.shape), _gathered(b * message, b.shape)
 
     run.defvjp(forward, backward)
     return run(left, right)
