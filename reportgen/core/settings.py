@@ -74,6 +74,8 @@ def _line(cls: type, problem: Any, where: str) -> str:
         return f"{place}: there is no such key. {did_you_mean(str(problem['loc'][-1]), fields)}"
     if problem["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
         return f"{place}: a value is missing"
+    if problem["type"] == "value_error":  # a class's own check, which says what it found
+        return f"{place}: {problem['ctx']['error']}"
     message = problem["msg"].replace("Input should be", "expected")
     message = message.replace("a valid i", "an i").replace("a valid ", "a ")
     return f"{place}: {message}, found {problem['input']!r}"

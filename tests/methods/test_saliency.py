@@ -26,7 +26,9 @@ def test_the_map_is_the_absolute_gradient(lenet: Any, numpy_lenet: Any) -> None:
         np.testing.assert_allclose(got[row, column], abs(up - down) / 2e-6, rtol=1e-3, atol=1e-4)
 
 
-def test_the_heatmap_is_drawn_to_the_percentile_and_tells_its_range(run_method: Any, lenet: Any, digits: Any) -> None:
+def test_the_heatmap_is_drawn_to_the_percentile_and_tells_its_range(
+    run_method: Any, lenet: Any, digits: Any
+) -> None:
     (group,) = run_method("saliency", "method.saliency.count=1").blocks
     heatmap = group.blocks[0]
     assert heatmap.low == 0
