@@ -6,7 +6,6 @@ import platform
 from pathlib import Path
 
 import platformdirs
-from rich.table import Table
 
 import reportgen
 from reportgen import terminal
@@ -32,10 +31,7 @@ def show() -> int:
     cache = Path(platformdirs.user_cache_dir("reportgen")) / "xla"
     size = sum(path.stat().st_size for path in cache.rglob("*") if path.is_file())
     rows.append(("compilation cache", f"{cache} ({size / 1e6:.1f} MB)", True))
-    table = Table(box=None, padding=(0, 2, 0, 0), show_header=False)
-    for name, what, good in rows:
-        table.add_row(name, what, "" if good else "missing")
-    terminal.out.print(table)
+    terminal.show_table([(name, what, "" if good else "missing") for name, what, good in rows])
     missing = [name for name, _, good in rows if not good]
     if missing:
         terminal.say(f"missing: {', '.join(missing)}. Install reportgen again with pip.")

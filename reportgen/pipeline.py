@@ -34,6 +34,7 @@ from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.models.base import LayerInfo, Model
 from reportgen.models.load import Network, Weights, load_model, open_network
 from reportgen.models.select import select_layers
+from reportgen.render import numbers
 from reportgen.render.colour import check_colormap
 from reportgen.render.report import render_report
 
@@ -100,11 +101,12 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         images = load_images(config.data, network.spec, network.classes, config.seed)
         model, weights = load_model(network, config)
         progress.advance(1)
-        progress.finish()
+        loaded = numbers.counted(images.listed, "image")
+        progress.finish(loaded)
         own = [o for o in overrides if not o.startswith(("report.dir=", "hydra."))]
         prepare = partial(_prepare, config=config, model=model, images=images, own=own)
         jobs = [prepare(name, method) for name, method in methods.items()]
-        stages = [Stage("model and images", f"{images.listed} images", time.perf_counter() - begun)]
+        stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
         sections, results = _compute(jobs, progress, stages)
         text = _config_yaml(node)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
@@ -118,6 +120,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
                 *_unfit_weights(weights),
                 *_other_channel_order(weights, model),
                 *_skipped_images(images),
+                *_noted(images),
                 *(finding for result in results for finding in result.findings),
             ),
             sections=tuple(sections),
@@ -134,7 +137,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         write_results(report, folder)
         render_report(report, folder)
         progress.advance(1)
-        progress.finish()
+        progress.finish("HTML, PDF")
         now = time.perf_counter()
         stages.append(Stage("results and pages", "HTML, PDF", now - started))
         _write_log(folder, stages, now - begun)
@@ -252,11 +255,12 @@ def _compute(
     for job in jobs:
         began = time.perf_counter()
         result = Result(blocks=())
+        made = "skipped" if job.skipped else numbers.counted(job.work, *job.method.unit)
         if job.context is not None:
             progress.start(job.name, job.work)
             context = Context(**{**job.context.__dict__, "advance": progress.advance})
             result = job.method.run(context)
-            progress.finish()
+            progress.finish(made)
         results.append(result)
         sections.append(
             Section(
@@ -269,7 +273,6 @@ def _compute(
                 settings=job.settings,
             )
         )
-        made = "skipped" if job.skipped else f"{job.work} done"
         stages.append(Stage(job.name, made, time.perf_counter() - began))
     return sections, results
 
@@ -350,12 +353,20 @@ def _unfit_weights(weights: Weights) -> tuple[Finding, ...]:
             severity="warn",
             check="weights",
             message=f"{count} tensors of the weights file and the network do not fit each other, "
-            f"the first: {weights.problems[0].strip()}.",
+            f"the first: {weights.problems[0].strip()}.{_drawn(weights)}",
             where=weights.source,
             value=float(count),
             advice="They are listed with the model; weights.strict=true refuses such a file.",
         ),
     )
+
+
+def _drawn(weights: Weights) -> str:
+    if not weights.drawn:
+        return ""
+    named = ", ".join(weights.drawn[:3]) + (", …" if len(weights.drawn) > 3 else "")
+    count = numbers.counted(len(weights.drawn), "parameter")
+    return f" {count} of the network were drawn at random instead: {named}."
 
 
 # By whose names a weights file uses: the channel order that networks published there were trained
@@ -401,6 +412,13 @@ def _skipped_images(images: ImageBatch) -> tuple[Finding, ...]:
             value=float(len(images.skipped)),
             advice="They are listed with the data; mend or remove them.",
         ),
+    )
+
+
+def _noted(images: ImageBatch) -> tuple[Finding, ...]:
+    return tuple(
+        Finding(severity="warn", check="data", message=note, where=images.source)
+        for note in images.notes
     )
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.markup import escape
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -19,7 +18,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 from rich.progress import Progress as Bars
-from rich.table import Table
+from rich.text import Text
 
 from reportgen.core.errors import UserError
 
@@ -27,16 +26,23 @@ if TYPE_CHECKING:
     from reportgen.core.blocks import Table as LayerTable
     from reportgen.pipeline import Outcome
 
-out = Console(highlight=False)
-err = Console(stderr=True, highlight=False)
+# Text is printed as it is: a path may hold [brackets], and a message :colons:.
+out = Console(highlight=False, markup=False, emoji=False)
+err = Console(stderr=True, highlight=False, markup=False, emoji=False)
+
+_SILENCE = 5.0  # seconds after which a stage tells how far it is, where there is no bar
 
 
 class TerminalProgress:
-    """A bar for each stage with the time left; plain lines when the output is not a terminal."""
+    """A bar for each stage with the time left.
+
+    Where the output is not a terminal, a line when a stage begins, when it is over, and now and
+    then between.
+    """
 
     def __init__(self) -> None:
         self._bars = Bars(
-            TextColumn("{task.description:<18}"),
+            TextColumn("{task.description:<18}", markup=False),
             BarColumn(),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -47,7 +53,8 @@ class TerminalProgress:
         self._task: TaskID | None = None
         self._stage = ""
         self._total = 0
-        self._began = 0.0
+        self._done = 0
+        self._began = self._told = 0.0
 
     def __enter__(self) -> TerminalProgress:
         if err.is_terminal:
@@ -61,88 +68,110 @@ class TerminalProgress:
 
     def start(self, stage: str, total: int) -> None:
         """A stage of so many units begins."""
-        self._stage, self._total, self._began = stage, total, time.perf_counter()
+        self._stage, self._total, self._done = stage, total, 0
+        self._began = self._told = time.perf_counter()
         if err.is_terminal:
-            self._task = self._bars.add_task(escape(stage), total=total)
+            self._task = self._bars.add_task(stage, total=total)
+        else:
+            self._say("…")
 
     def advance(self, count: int) -> None:
         """So many units of it are finished."""
+        self._done += count
+        now = time.perf_counter()
         if self._task is not None:
             self._bars.advance(self._task, count)
+        elif now - self._told > _SILENCE and self._done < self._total:
+            self._told = now
+            self._say(f"{self._done} of {self._total}")
 
-    def finish(self) -> None:
-        """The stage is over."""
+    def finish(self, made: str) -> None:
+        """The stage is over; what it made, in words."""
         seconds = time.perf_counter() - self._began
         if self._task is not None:
             self._bars.update(self._task, completed=self._total)
             self._task = None
         else:
-            err.print(f"{self._stage}: {self._total} done in {seconds:.1f} s", markup=False)
+            self._say(f"{made} in {seconds:.1f} s")
+
+    def _say(self, words: str) -> None:
+        err.print(f"{self._stage}: {words}", soft_wrap=True)
 
 
 def show_outcome(outcome: Outcome) -> None:
     """What was made, where, and how long it took."""
-    table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("stage")
-    table.add_column("made")
-    table.add_column("seconds", justify="right")
-    for stage in outcome.stages:
-        table.add_row(escape(stage.name), escape(stage.made), f"{stage.seconds:.1f}")
-    out.print(table)
+    rows = [(stage.name, stage.made, f"{stage.seconds:.1f}") for stage in outcome.stages]
+    for text in _aligned([("stage", "made", "seconds"), *rows], right={2}):
+        say(text)
     report = outcome.report
     numbers = [f"{name} {value:.4f}" for name, value in report.metrics.items()]
     counts = {s: sum(f.severity == s for f in report.findings) for s in ("fail", "warn", "info")}
     numbers += [f"{count} {severity}" for severity, count in counts.items() if count]
-    line = f"{report.title}: " + ", ".join(numbers) if numbers else report.title
-    out.print(line, markup=False, soft_wrap=True)
+    say(f"{report.title}: " + ", ".join(numbers) if numbers else report.title)
     for finding in report.findings:
-        out.print(
-            f"  {finding.severity}  {finding.message} {finding.advice}".rstrip(),
-            markup=False,
-            soft_wrap=True,
-        )
+        say(f"  {finding.severity}  {finding.message} {finding.advice}".rstrip())
     size = sum(path.stat().st_size for path in outcome.folder.rglob("*") if path.is_file())
     page = outcome.folder / "report.html"
-    out.print(
-        f"{page}  ({size / 1e6:.1f} MB, {outcome.seconds:.1f} s)", markup=False, soft_wrap=True
-    )
+    say(f"{page}  ({size / 1e6:.1f} MB, {outcome.seconds:.1f} s)")
 
 
 def show_layers(name: str, table: LayerTable, notes: Sequence[str]) -> None:
-    """The table of layers, and what else is to be known of the network."""
-    shown = Table(title=escape(name), title_justify="left", box=None, padding=(0, 2, 0, 0))
-    for column in table.columns:
-        right = column in ("parameters", "FLOPs")
-        # A path must survive being copied from the screen; shapes may break.
-        whole = column != "parameter shapes"
-        shown.add_column(
-            column, justify="right" if right else "left", overflow="fold", no_wrap=whole
-        )
-    for row in (*table.rows, table.totals):
-        cells = [f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row]
-        shown.add_row(*(escape(cell) for cell in cells))
-    out.print(shown)
-    for note in (table.caption, *notes):
-        out.print(note, markup=False, soft_wrap=True)
+    """The table of layers, and what else is to be known of the network.
+
+    One line a layer, whole: paths and numbers must survive being copied. On a screen that is too
+    narrow the shapes of parameters are left out, and said to be.
+    """
+    rows = [
+        [f"{cell:,}" if isinstance(cell, int) else str(cell or "") for cell in row]
+        for row in (table.columns, *table.rows, table.totals)
+    ]
+    right = {i for i, cell in enumerate(table.totals) if isinstance(cell, int)}
+    lines = _aligned(rows, right)
+    notes = (table.caption, *notes)
+    if out.is_terminal and max(map(len, lines)) > out.width:
+        dropped = table.columns.index("parameter shapes")
+        rows = [row[:dropped] + row[dropped + 1 :] for row in rows]
+        lines = _aligned(rows, {i - (i > dropped) for i in right})
+        notes = (*notes, "Parameter shapes need a wider screen, or a file: reportgen layers … > F")
+    for text in (name, *lines, *notes):
+        say(text)
+
+
+def _aligned(rows: Sequence[Sequence[str]], right: Collection[int]) -> list[str]:
+    """Rows of cells as lines with aligned columns, some of them at their right ends."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        "  ".join(
+            cell.rjust(width) if i in right else cell.ljust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
+        for row in rows
+    ]
+
+
+def show_table(rows: Sequence[Sequence[str]]) -> None:
+    """Rows with aligned columns."""
+    for text in _aligned(rows, ()):
+        say(text)
 
 
 def show_error(error: UserError) -> None:
     """One clear message on the error stream."""
-    err.print(f"[bold red]error:[/] {escape(error.message)}", soft_wrap=True)
+    err.print(Text.assemble(("error:", "bold red"), f" {error.message}"), soft_wrap=True)
     if error.hint:
-        err.print(escape(error.hint), soft_wrap=True)
+        err.print(error.hint, soft_wrap=True)
 
 
 def show_crash(error: BaseException, log: Path | None) -> None:
     """One line for a bug, and where its traceback was written."""
     where = f" The traceback is in {log}." if log is not None else ""
     text = f"{type(error).__name__}: {(str(error).splitlines() or [''])[0]}"
-    err.print(f"internal error (this is a bug): {text}.{where}", markup=False, soft_wrap=True)
+    err.print(f"internal error (this is a bug): {text}.{where}", soft_wrap=True)
 
 
 def say(text: str) -> None:
     """One plain line."""
-    out.print(text, markup=False, soft_wrap=True)
+    out.print(text, soft_wrap=True)
 
 
 def flush() -> None:

@@ -78,7 +78,7 @@ def test_bad_input_gets_one_clear_message_and_leaves_nothing(
 ) -> None:
     code, _, err = reportgen(*arguments)
     assert code == 2
-    said = re.sub(r"^(model and images|weights).*done in.*\n", "", err, flags=re.M)
+    said = re.sub(r"^(model and images|weights|saliency): .*( in .* s|…)\n", "", err, flags=re.M)
     assert message in said
     assert said.startswith("error: ")
     assert "Traceback" not in said
@@ -99,7 +99,12 @@ def test_one_report(reportgen: Run, tmp_path: Path) -> None:
     }
     assert f"outputs/{folder.name}/report.html" in out
     assert re.search(r"saliency +6 ", out)
-    assert "weights: 1 done in" in err
+    for began, ended in (
+        ("weights: …", "weights: 1 layer in"),
+        ("results and pages: …", "HTML, PDF"),
+    ):
+        assert 0 <= err.index(began) < err.index(ended)
+    assert re.search(r"^model and images: 200 images in", err, flags=re.M)
     results = json.loads((folder / "results.json").read_text())
     assert [section["method"] for section in results["sections"]] == ["weights", "saliency"]
     assert results["sections"][0]["blocks"][0]["blocks"][0]["colormap"] == "jet"
@@ -183,6 +188,30 @@ def test_layers_lists_without_weights(reportgen: Run) -> None:
     assert code == 0
     assert re.search(r"conv2 +conv +24 × 24 × 64 .* 18,496 +21,233,664", out)
     assert "1,199,882" in out
+
+
+def test_the_table_of_layers_is_never_cut(reportgen: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One line a layer, whole, into a file; a narrow screen loses the shapes and no more."""
+    from reportgen import terminal
+
+    chosen = ("layers", "model=googlenet", "+model.kwargs.classes=7")
+    _, out, _ = reportgen(*chosen)
+    wide = next(line for line in out.splitlines() if line.startswith("inception_3a.3x3_reduce "))
+    assert wide.split()[-2:] == ["18,528", "28,901,376"]
+    assert "bias 96, kernel 1×1×192×96" in wide
+    monkeypatch.setattr(terminal.out, "_force_terminal", True)
+    monkeypatch.setattr(terminal.out, "width", 78)
+    _, out, _ = reportgen(*chosen)
+    narrow = next(line for line in out.splitlines() if line.startswith("inception_3a.3x3_reduce "))
+    assert narrow.split()[-2:] == ["18,528", "28,901,376"]
+    assert "kernel" not in out
+    assert "Parameter shapes need a wider screen" in out
+
+
+def test_what_people_write_is_shown_as_it_is(reportgen: Run, tmp_path: Path) -> None:
+    code, _, err = reportgen("data=folder", "data.path='/tmp/:smile:/[bold]x[/bold]'", *FAST)
+    assert code == 2
+    assert "There is no folder /tmp/:smile:/[bold]x[/bold]." in err
 
 
 def test_help_version_and_the_composed_configuration(reportgen: Run) -> None:

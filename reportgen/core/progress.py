@@ -14,5 +14,5 @@ class Progress(Protocol):
     def advance(self, count: int) -> None:
         """So many units of it are finished."""
 
-    def finish(self) -> None:
-        """It is over."""
+    def finish(self, made: str) -> None:
+        """It is over; what it made, in words."""

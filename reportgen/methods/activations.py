@@ -43,6 +43,7 @@ class Activations(Method):
     """
 
     title: ClassVar[str] = "Activations"
+    unit: ClassVar[tuple[str, str]] = ("layer", "layers")
 
     layers: Texts | None
     images: Indices

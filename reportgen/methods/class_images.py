@@ -40,6 +40,7 @@ class ClassImages(Method):
 
     title: ClassVar[str] = "Class images"
     needs_images: ClassVar[bool] = False
+    unit: ClassVar[tuple[str, str]] = ("class", "classes")
 
     classes: Annotated[Texts | None, Field(min_length=1)]
     size: Count | None

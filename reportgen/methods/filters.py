@@ -43,6 +43,7 @@ class Filters(Method):
 
     title: ClassVar[str] = "Synthesised filters"
     needs_images: ClassVar[bool] = False
+    unit: ClassVar[tuple[str, str]] = ("filter", "filters")
 
     layers: Texts | None
     preset: Literal["keras_seed"]

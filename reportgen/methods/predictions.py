@@ -46,6 +46,7 @@ class Predictions(Method):
     """
 
     title: ClassVar[str] = "Predictions"
+    unit: ClassVar[tuple[str, str]] = ("image", "images")
 
     show: Count
     top: Count

@@ -97,6 +97,7 @@ class Summary(Method):
 
     title: ClassVar[str] = "Network"
     needs_images: ClassVar[bool] = False
+    unit: ClassVar[tuple[str, str]] = ("network", "networks")
 
     def work(self, context: Context) -> int:
         return 1

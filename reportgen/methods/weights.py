@@ -58,6 +58,7 @@ class Weights(Method):
 
     title: ClassVar[str] = "Weights"
     needs_images: ClassVar[bool] = False
+    unit: ClassVar[tuple[str, str]] = ("layer", "layers")
 
     layers: Texts | None
     filters: Indices | None
