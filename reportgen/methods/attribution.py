@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
-from reportgen.core.blocks import Cell, Finding, Group, Heatmap
+from reportgen.core.blocks import Block, Cell, Finding, Group, Heatmap
 from reportgen.core.settings import Count, Fraction, settings
 from reportgen.methods.base import Context, Explained, Method, Result, fold_in_name
 from reportgen.methods.targets import Chosen, Target, chosen_classes
@@ -32,10 +32,12 @@ class Maps(NamedTuple):
     Attributes:
       values: (N, H, W), at the size of the input.
       facts: numbers that tell how far to trust each map, (N,) by name.
+      kept: whatever else ``more`` draws, (N, …) by name.
     """
 
     values: jax.Array
     facts: dict[str, jax.Array]
+    kept: dict[str, jax.Array] = {}  # noqa: RUF012 (never written to)
 
 
 @settings
@@ -100,6 +102,12 @@ class Attribution(Method):
         """What of the settings belongs into the caption, such as the layer."""
         return ""
 
+    def more(
+        self, context: Context, chosen: Chosen, i: int, kept: dict[str, np.ndarray]
+    ) -> tuple[Block, ...]:
+        """Blocks below the map of image i, from what was kept of it."""
+        return ()
+
     def work(self, context: Context) -> int:
         self.fitted(context.model)
         return context.images.first(self.count)
@@ -115,7 +123,7 @@ class Attribution(Method):
             return np.asarray(_run(fitted, batch, model, x, targets, keys)[0].values)
 
         keys = jnp.stack([fold_in_name(context.key, images.names[i]) for i in range(count)])
-        maps, facts, seconds = [], [], []
+        maps, facts, kept, seconds = [], [], [], []
         for start in range(0, count, batch):
             # The last batch is filled up with copies, so that one compilation serves all.
             index = np.minimum(np.arange(start, start + batch), count - 1)
@@ -126,6 +134,7 @@ class Attribution(Method):
             for i in range(min(batch, count - start)):
                 maps.append(np.asarray(made.values[i]))
                 facts.append({name: float(value[i]) for name, value in made.facts.items()})
+                kept.append({name: np.asarray(value[i]) for name, value in made.kept.items()})
                 seconds.append(taken / batch)
             context.advance(min(batch, count - start))
         drawn = [_range(heat, self.percentile, self.signed) for heat in maps]
@@ -148,7 +157,8 @@ class Attribution(Method):
             ]
             if context.timings:
                 measured.append(("seconds per image", seconds[i]))
-            groups.append(fitted._group(context, chosen, explained, i, tuple(measured)))
+            more = fitted.more(context, chosen, i, kept[i])
+            groups.append(fitted._group(context, chosen, explained, i, tuple(measured), more))
         return Result(
             blocks=tuple(groups),
             intro=self.intro,
@@ -163,6 +173,7 @@ class Attribution(Method):
         explained: Explained,
         i: int,
         measured: tuple[tuple[str, Cell], ...],
+        more: tuple[Block, ...],
     ) -> Group:
         images, classes = context.images, context.model.classes
         ends = "" if self.percentile == 100 else f"; drawn to the {self.percentile:g}th percentile"
@@ -185,6 +196,7 @@ class Attribution(Method):
                         formula=self.formula,
                     ),
                 ),
+                *more,
             ),
         )
 
