@@ -202,12 +202,13 @@ class Attribution(Method):
 
 
 def _range(heat: np.ndarray, percentile: float, signed: bool) -> tuple[float, float]:
-    """The values drawn as the ends of the colormap: zero, or minus the end, and the end."""
-    values = np.abs(heat[np.isfinite(heat)])
-    if not values.size:
+    """The values drawn as the ends of the colormap: the lowest, or minus the end, and the end."""
+    finite = heat[np.isfinite(heat)]
+    if not finite.size:
         return 0.0, 0.0
+    values = np.abs(finite) if signed else finite
     high = float(np.percentile(values, percentile)) or float(values.max())
-    return (-high if signed else 0.0), high
+    return (-high if signed else float(finite.min())), high
 
 
 def _not_finite(context: Context, maps: np.ndarray) -> tuple[Finding, ...]:
