@@ -26,6 +26,9 @@ USAGE = {
 }
 
 
+_GROUPS = ("model", "preprocessing", "weights", "score", "data", "method", "colormap", "report")
+
+
 def main() -> None:
     """Entry point of the command ``reportgen``."""
     sys.exit(run(sys.argv[1:]))
@@ -105,8 +108,13 @@ def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
     """Compose the configuration with Hydra and run the task on it, once or as a sweep."""
     import hydra
 
-    from reportgen.compose import conf_dir
+    from reportgen.compose import conf_dir, no_option
 
+    for override in arguments:
+        group, _, value = override.partition("=")
+        # No experiment is what the configuration starts from.
+        if value in ("null", "~") and group in _GROUPS:
+            raise no_option(group)
     # Factories and methods of the user's own are importable from where the command is run; last,
     # so that a file there cannot stand in for a library.
     sys.path.append(str(Path.cwd()))
@@ -164,8 +172,11 @@ def _report(node: Any) -> int:
         return _sweep_job(node, Path(settings.sweep.dir), list(settings.overrides.task))
     stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     target = node.report.dir or f"outputs/{node.model.name}-{stamp}"
-    _make(node, Path(str(target)), list(settings.overrides.task))
-    return 0
+    return _audited(_make(node, Path(str(target)), list(settings.overrides.task)))
+
+
+def _audited(outcome: Any) -> int:
+    return 3 if any(finding.severity == "fail" for finding in outcome.report.findings) else 0
 
 
 def _make(node: Any, target: Path, overrides: Sequence[str]) -> Any:
@@ -196,13 +207,13 @@ def _sweep_job(node: Any, folder: Path, overrides: list[str]) -> int:
     sweep.record(
         folder,
         overrides,
-        exit_code=0,
+        exit_code=_audited(outcome),
         folder=target.name,
         title=outcome.report.title,
         thumbnail=f"{target.name}/{THUMBNAIL}" if thumbnail.is_file() else "",
         metrics=dict(outcome.report.metrics),
     )
-    return 0
+    return _audited(outcome)
 
 
 def _layers(node: Any) -> int:

@@ -27,9 +27,18 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
+def no_option(group: str) -> ConfigError:
+    """What is said of a group that is set to nothing."""
+    known = options(group)
+    return ConfigError(
+        f"{group} is null; it takes the name of one of its options.",
+        did_you_mean("", known) if known else "",
+    )
+
+
 def explain(error: Exception) -> ConfigError | None:
     """Hydra's or OmegaConf's error as one that names the nearest valid name, else None."""
-    from hydra.errors import HydraException, MissingConfigException
+    from hydra.errors import HydraException, MissingConfigException, OverrideParseException
 
     cause = error.__cause__ if isinstance(error.__cause__, OmegaConfBaseException) else error
     if isinstance(error, MissingConfigException) and "/" in str(error.missing_cfg_file):
@@ -39,6 +48,14 @@ def explain(error: Exception) -> ConfigError | None:
         return ConfigError(f"There is no {group} named {name!r}.", did_you_mean(name, known))
     if isinstance(cause, OmegaConfBaseException) and cause.full_key:
         return _unknown_key(cause)
+    if isinstance(error, OverrideParseException):
+        return ConfigError(
+            f"The override {error.override} cannot be read.",
+            "Close every bracket and quote. A value with a comma, bracket, quote or = in it is put "
+            "into quotes twice, for the shell and for Hydra: \"data.path='a, b'\"",
+        )
+    if "Config group override must be a string or a list" in str(error):
+        return no_option("A config group")
     if isinstance(error, HydraException | OmegaConfBaseException):
         lines = [line for line in str(error).splitlines() if "hydra.cc" not in line]
         return ConfigError("The configuration is wrong: " + " ".join(lines).strip())

@@ -12,7 +12,7 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from reportgen.core.errors import ConfigError
-from reportgen.core.settings import Count, Switch, Text, Texts, Whole, parse, settings
+from reportgen.core.settings import Count, FilePath, Switch, Text, Texts, Whole, parse, settings
 from reportgen.core.spec import InputSpec
 
 
@@ -37,6 +37,13 @@ class ModelConfig:
     output: Text
     embedded: str
 
+    def __post_init__(self) -> None:
+        # In a file of names there may be two alike: ImageNet's has two cranes.
+        if twice := [name for name in self.classes if self.classes.count(name) > 1]:
+            raise ValueError(
+                f"classes has {twice[0]!r} more than once; expected one name an output"
+            )
+
 
 @settings
 class WeightsConfig:
@@ -50,7 +57,7 @@ class WeightsConfig:
     """
 
     source: Literal["embedded", "file", "random", "factory"]
-    path: str | None
+    path: FilePath | None
     strict: Switch
 
 
@@ -68,6 +75,13 @@ class ScoreConfig:
     row: Whole | None
     column: Whole | None
 
+    def __post_init__(self) -> None:
+        if self.kind != "pixel" and (self.row, self.column) != (None, None):
+            raise ValueError(
+                f"row is {self.row}, column is {self.column}; expected none with "
+                f"score={self.kind}: they choose a position with score=pixel"
+            )
+
 
 @settings
 class DataConfig:
@@ -83,7 +97,7 @@ class DataConfig:
     """
 
     source: Literal["embedded", "folder", "csv", "npz", "none"]
-    path: str | None
+    path: FilePath | None
     count: Count | None
     balanced: Switch
     classes: Texts
@@ -153,6 +167,9 @@ def read(node: DictConfig) -> Config:
     Raises:
       ConfigError: naming every wrong key and value.
     """
+    if missing := sorted(OmegaConf.missing_keys(node)):
+        example = " ".join(f"{key}={_EXAMPLES.get(key, '…')}" for key in missing)
+        raise ConfigError(f"A value is needed for {', '.join(missing)}.", f"For example: {example}")
     try:
         plain = OmegaConf.to_container(node, resolve=True, throw_on_missing=True)
     except OmegaConfBaseException as error:
@@ -169,6 +186,16 @@ def read(node: DictConfig) -> Config:
                     f"Choose methods with {_example()}, and set one's key with method.{name}.KEY=…",
                 )
     return parse(Config, {str(key): value for key, value in plain.items()})
+
+
+# Of the keys whose value only a person can know.
+_EXAMPLES = {
+    "model.factory": "package.module:Network",
+    "model.input.height": "224",
+    "model.input.width": "224",
+    "weights.path": "mine.safetensors",
+    "data.path": "photos/",
+}
 
 
 def _example() -> str:

@@ -32,6 +32,7 @@ from reportgen.core.settings import parse
 from reportgen.data.load import load_images
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.models.base import LayerInfo, Model
+from reportgen.models.factory import KERAS_FILE
 from reportgen.models.load import Network, Weights, load_model, open_network
 from reportgen.models.select import select_layers
 from reportgen.render import numbers
@@ -95,6 +96,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         _start_jax(config)
         progress.start("model and images", 1)
         network = open_network(config)
+        select_layers(network.outline.layers, config.layers)  # even if no method takes layers
         for name, method in methods.items():
             _select(name, method, network.outline.layers, config)
         # First, so that images are decoded while weights are read and programs compiled.
@@ -117,6 +119,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
             metrics={k: v for result in results for k, v in result.metrics.items()},
             findings=(
                 *_unseen_layers(network),
+                *_weights_of_factory(config),
                 *_unfit_weights(weights),
                 *_other_channel_order(weights, model),
                 *_skipped_images(images),
@@ -344,6 +347,24 @@ def _unseen_layers(network: Network) -> tuple[Finding, ...]:
     )
 
 
+def _weights_of_factory(config: Config) -> tuple[Finding, ...]:
+    # A saved model is a file that holds its weights.
+    if config.weights.source != "factory" or config.model.factory.endswith(KERAS_FILE):
+        return ()
+    return (
+        Finding(
+            severity="warn",
+            check="weights",
+            message=f"The weights are as {config.model.factory} makes them, and may be random: "
+            "it cannot be seen whether it loads any.",
+            where=config.model.factory,
+            value=None,
+            advice="If it draws them, say so by weights=random; else give their file by "
+            "weights.path=….",
+        ),
+    )
+
+
 def _unfit_weights(weights: Weights) -> tuple[Finding, ...]:
     if not weights.problems:
         return ()
@@ -366,7 +387,7 @@ def _drawn(weights: Weights) -> str:
         return ""
     named = ", ".join(weights.drawn[:3]) + (", …" if len(weights.drawn) > 3 else "")
     count = numbers.counted(len(weights.drawn), "parameter")
-    return f" {count} of the network were drawn at random instead: {named}."
+    return f" {count} of the network drawn at random instead: {named}."
 
 
 # By whose names a weights file uses: the channel order that networks published there were trained

@@ -50,7 +50,7 @@ FAST = ("method=weights", "layers=conv1")
             [*FAST, "+method.saliency.count=3"],
             "method.saliency has settings, but the method is not",
         ),
-        ([*FAST, "+foo=1"], "foo: there is no such key."),
+        ([*FAST, "+foo=1"], "foo: there is no such key.\nKnown: model, weights, score"),
         (["method=saliency", "method.saliency.count=abc"], "expected an integer, found 'abc'"),
         (
             ["method=saliency", "method.saliency.opacity=2"],
@@ -60,10 +60,39 @@ FAST = ("method=weights", "layers=conv1")
         ([*FAST, "engine.batch=true"], "engine.batch: expected an integer, found True"),
         (["method=[]"], "No method is chosen."),
         (["method.weights=3", "method=weights"], "method.weights is 3; it takes keys of its own."),
-        (["method=[weights"], "The configuration is wrong: no viable alternative"),
+        (["method=[weights"], "The override method=[weights cannot be read.\nClose every"),
+        (['"x'], 'The override "x cannot be read.'),
+        *(
+            (
+                [f"{group}=null"],
+                f"{group} is null; it takes the name of one of its options.\nKnown:",
+            )
+            for group in ("model", "preprocessing", "score", "weights", "method", "data")
+        ),
+        (["method=weights", "layers=[]"], "No layer is chosen: layers is empty."),
+        (["method=summary", "layers=convx"], "No layer matches 'convx'.\nDid you mean conv1"),
+        (["method=summary", "layers="], "No layer matches ''."),
+        (
+            ["layers", "model=custom"],
+            "A value is needed for model.factory, model.input.height, mod",
+        ),
+        (["layers", "model=custom"], "For example: model.factory=package.module:Network"),
+        ([*FAST, "data.path="], "data.path: expected a path, found an empty one."),
+        ([*FAST, "weights.path="], "weights.path: expected a path, found an empty one."),
+        ([*FAST, "data.files=null"], "data.files: expected a list, found None."),
+        ([*FAST, "score.row=1"], "score: row is 1, column is None; expected none with score=logit"),
+        ([*FAST, "model.classes=[a,b,a]"], "model: classes has 'a' more than once"),
+        ([*FAST, "weights=factory"], "reportgen.models.zoo.lenet:LeNet loads no weights.\nAsk for"),
+        (
+            ["method=predictions", "score=norm", "data.labels=null"],
+            "predictions needs several classes, and score=norm has one score here.",
+        ),
         (["method=saliency", "method.saliency.target=12"], "There is no class '12' among 10."),
         ([*FAST, "weights.path=nope.safetensors"], "There is no weights file nope.safetensors."),
-        ([*FAST, "weights=file"], "weights.path"),
+        (
+            [*FAST, "weights=file"],
+            "A value is needed for weights.path.\nFor example: weights.path=",
+        ),
         ([*FAST, "data=folder", "data.path=nowhere"], "There is no folder nowhere."),
         ([*FAST, "report.dir=/proc/report"], "cannot be written to /proc/report"),
         (["rendr", "x"], "There is no command 'rendr'.\nDid you mean render?"),
@@ -78,7 +107,9 @@ def test_bad_input_gets_one_clear_message_and_leaves_nothing(
 ) -> None:
     code, _, err = reportgen(*arguments)
     assert code == 2
-    said = re.sub(r"^(model and images|weights|saliency): .*( in .* s|…)\n", "", err, flags=re.M)
+    said = re.sub(
+        r"^(model and images|weights|saliency|predictions): .*( in .* s|…)\n", "", err, flags=re.M
+    )
     assert message in said
     assert said.startswith("error: ")
     assert "Traceback" not in said
@@ -123,6 +154,7 @@ def test_one_report(reportgen: Run, tmp_path: Path) -> None:
 def test_the_same_command_gives_the_same_bytes(reportgen: Run, tmp_path: Path) -> None:
     for name in ("one", "two"):
         chosen = ("method=[predictions,weights,saliency]", "layers=conv1")
+        chosen += ("report.timings=false",)
         assert reportgen(*chosen, f"report.dir={tmp_path / name}")[0] == 0
     sums = [(tmp_path / name / "SHA256SUMS").read_text() for name in ("one", "two")]
     assert sums[0] == sums[1]
@@ -170,6 +202,52 @@ def test_skipped_images_are_a_finding(reportgen: Run, tmp_path: Path) -> None:
     results = json.loads((folder / "results.json").read_text())
     assert results["data"]["skipped"] == [["empty.png", "the file is empty"]]
     assert results["findings"][0]["severity"] == "warn"
+
+
+NANS = """
+from flax import nnx
+
+class Net(nnx.Module):
+    def __init__(self, rngs):
+        self.fc = nnx.Linear(784, 10, rngs=rngs)
+
+    def __call__(self, x):
+        x = self.fc(x.reshape((len(x), -1)))
+        return x / (x.sum() * 0)
+"""
+
+
+def test_a_failed_check_is_an_exit_code_of_its_own_and_the_report_is_written(
+    reportgen: Run, tmp_path: Path
+) -> None:
+    (tmp_path / "nans.py").write_text(NANS)
+    size = [f"model.input.{key}" for key in ("height=28", "width=28", "channels=1")]
+    code, out, err = reportgen(
+        *("model=custom", "model.factory=nans:Net", *size, "weights=factory", "report.dir=r"),
+        "method=predictions",
+    )
+    assert code == 3
+    assert "200 of 200 images give logits that are not finite" in out
+    assert "Warning" not in err
+    results = json.loads((tmp_path / "r" / "results.json").read_text())
+    assert {f["severity"]: f["message"] for f in results["findings"]}["warn"].startswith(
+        "The weights are as nans:Net makes them, and may be random"
+    )
+    assert results["banners"] == []
+    assert reportgen("verify", "r")[0] == 0
+
+
+def test_what_was_drawn_at_random_is_told_on_the_terminal(reportgen: Run, tmp_path: Path) -> None:
+    from safetensors.numpy import load_file, save_file
+
+    tensors = load_file(FOLDER / "lenet.safetensors")
+    del tensors["ip2.bias"]
+    save_file(tensors, tmp_path / "w.safetensors")
+    code, out, _ = reportgen(
+        *FAST, "weights.path=w.safetensors", "weights.strict=false", "report.dir=r"
+    )
+    assert code == 0
+    assert "1 parameter of the network drawn at random instead: ip2.bias." in out
 
 
 def test_a_method_that_does_not_apply_is_skipped_with_its_reason(

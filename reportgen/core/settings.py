@@ -34,6 +34,7 @@ Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Strict(), Field(ge=0, le=1)]
 Text = Annotated[str, BeforeValidator(_as_pattern)]
+FilePath = Annotated[str, Strict(), Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)]
 Indices = Annotated[tuple[Whole, ...], BeforeValidator(_as_tuple)]
 Reals = Annotated[tuple[Real, ...], BeforeValidator(_as_tuple)]
@@ -60,25 +61,31 @@ def parse(cls: type[T], values: Mapping[str, Any], where: str = "") -> T:
     try:
         return cls(**values)
     except ValidationError as error:
-        lines = [_line(cls, problem, where) for problem in error.errors()]
-        head = "The configuration is wrong:" if len(lines) > 1 else "The configuration is wrong at"
-        text = "\n".join(f"  {line}" for line in lines) if len(lines) > 1 else lines[0]
-        raise ConfigError(f"{head}{chr(10) if len(lines) > 1 else ' '}{text}") from error
+        found = [_told(cls, problem, where) for problem in error.errors()]
+        if len(found) == 1:
+            (message, hint), *_ = found
+            raise ConfigError(f"The configuration is wrong at {message}.", hint) from error
+        text = "\n".join(f"  {message}. {hint}".rstrip() for message, hint in found)
+        raise ConfigError(f"The configuration is wrong:\n{text}") from error
 
 
-def _line(cls: type, problem: Any, where: str) -> str:
+def _told(cls: type, problem: Any, where: str) -> tuple[str, str]:
+    """One problem in words, and the likely fix."""
     place = ".".join(str(part) for part in (where, *problem["loc"]) if part != "")
     if problem["type"] == "unexpected_keyword_argument":
         owner = _owner(cls, problem["loc"][:-1])
         fields = list(getattr(owner, "__dataclass_fields__", {}))
-        return f"{place}: there is no such key. {did_you_mean(str(problem['loc'][-1]), fields)}"
+        return f"{place}: there is no such key", did_you_mean(str(problem["loc"][-1]), fields)
     if problem["type"] in ("missing", "missing_argument", "missing_keyword_only_argument"):
-        return f"{place}: a value is missing"
+        return f"{place}: a value is missing", ""
     if problem["type"] == "value_error":  # a class's own check, which says what it found
-        return f"{place}: {problem['ctx']['error']}"
+        return f"{place}: {problem['ctx']['error']}", ""
+    if problem["type"] == "string_too_short":
+        return f"{place}: expected a path, found an empty one", f"Name it: {place}=PATH"
     message = problem["msg"].replace("Input should be", "expected")
     message = message.replace("a valid i", "an i").replace("a valid ", "a ")
-    return f"{place}: {message}, found {problem['input']!r}"
+    message = message.replace("a tuple", "a list")
+    return f"{place}: {message}, found {problem['input']!r}", ""
 
 
 def _owner(cls: type, loc: tuple[Any, ...]) -> type:

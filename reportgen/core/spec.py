@@ -12,6 +12,10 @@ from reportgen.core.settings import Count, Positive, Reals, Switch, settings
 Interpolation = Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"]
 
 
+def _listed(values: tuple[float, ...]) -> str:
+    return f"[{', '.join(f'{value:g}' for value in values)}]"
+
+
 @settings
 class InputSpec:
     """The input of a network, NHWC.
@@ -45,12 +49,21 @@ class InputSpec:
 
     def __post_init__(self) -> None:
         for name in ("mean", "std"):
-            if len(getattr(self, name)) not in (1, self.channels):
-                raise ValueError(f"{name} has {len(getattr(self, name))} values, not 1 or channels")
+            values = getattr(self, name)
+            if len(values) not in (1, self.channels):
+                raise ValueError(
+                    f"{name} is {_listed(values)}; expected one value, or one a channel "
+                    f"({self.channels}): set model.input.{name}, or choose another preprocessing"
+                )
         if any(value <= 0 for value in self.std):
-            raise ValueError("std must be above 0")
+            raise ValueError(
+                f"std is {_listed(self.std)}; expected values above 0, by which pixels are divided"
+            )
         if self.crop_fraction > 1:
-            raise ValueError(f"crop_fraction is {self.crop_fraction:g}, not above 0 and at most 1")
+            raise ValueError(
+                f"crop_fraction is {self.crop_fraction:g}; expected above 0 and at most 1, the "
+                "size over what the shorter side is resized to (224 / 256 = 0.875)"
+            )
 
     @property
     def shape(self) -> tuple[int, int, int]:

@@ -16,6 +16,7 @@ from reportgen.core.blocks import (
     Matrix,
     Table,
 )
+from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import Count, settings
 from reportgen.methods.base import Context, Method, Result
 from reportgen.methods.targets import predict, softmax
@@ -52,6 +53,11 @@ class Predictions(Method):
     top: Count
 
     def work(self, context: Context) -> int:
+        if len(context.model.classes) == 1:
+            kind = context.model.head.score.kind
+            raise NotApplicableError(
+                f"predictions needs several classes, and score={kind} has one score here."
+            )
         return context.images.listed
 
     def run(self, context: Context) -> Result:

@@ -16,7 +16,12 @@ from reportgen.core.errors import ConfigError, did_you_mean
 from reportgen.core.images import ImageBatch
 from reportgen.models.base import Model
 
-Target = Annotated[str, BeforeValidator(lambda value: str(value))]
+def _as_name(value: object) -> str:
+    """YAML reads the word ``true`` as a switch."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+Target = Annotated[str, BeforeValidator(_as_name)]
 
 
 @jax.jit
@@ -54,9 +59,10 @@ def predict(
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities over the last axis, in float64."""
-    shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
-    return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
+    """Probabilities over the last axis, in float64; NaN where a logit is not finite."""
+    with np.errstate(invalid="ignore"):
+        shifted = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+        return np.asarray(shifted / shifted.sum(axis=-1, keepdims=True))
 
 
 @dataclass(frozen=True)

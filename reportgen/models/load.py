@@ -201,6 +201,11 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
                 f"weights=random is given, and {config.model.factory} has weights of its own.",
                 "Take one away: name a factory that builds the network, or leave weights= out.",
             )
+        if not random and config.model.factory.startswith("reportgen.models.zoo."):
+            raise ConfigError(
+                f"weights=factory is given, and {config.model.factory} loads no weights.",
+                "Ask for random ones (weights=random), or give a file (weights.path=…).",
+            )
         parameters = network.adapted.initial(config.seed)
         source = (
             f"random, seed {config.seed}" if random else f"as {config.model.factory} makes them"

@@ -20,6 +20,10 @@ def select_layers(layers: Sequence[LayerInfo], patterns: Sequence[str]) -> tuple
     Raises:
       ModelError: for a pattern that names no layer.
     """
+    if not patterns:
+        raise ModelError(
+            "No layer is chosen: layers is empty.", "layers=all takes every layer that fits."
+        )
     wanted: set[str] = set()
     for pattern in patterns:
         found = {layer.path for layer in layers if _matches(layer, pattern)}

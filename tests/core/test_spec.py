@@ -22,9 +22,9 @@ def test_normalise_is_scale_then_mean_then_std_in_the_networks_order() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"mean": [1, 2]}, "mean has 2 values"),
-        ({"std": [0.0]}, "std must be above 0"),
-        ({"crop_fraction": 1.5}, "crop_fraction is 1.5, not above 0 and at most 1"),
+        ({"mean": [1, 2]}, r"mean is \[1, 2\]; expected one value, or one a channel \("),
+        ({"std": [0.0]}, r"std is \[0\]; expected values above 0"),
+        ({"crop_fraction": 1.5}, "crop_fraction is 1.5; expected above 0 and at most 1"),
         ({"crop_fraction": 0.0}, "crop_fraction: expected greater than 0, found 0"),
         ({"interpolation": "cubic"}, "expected 'nearest', 'box', .*, found 'cubic'"),
         ({"order": "grb"}, "expected 'rgb' or 'bgr', found 'grb'"),
