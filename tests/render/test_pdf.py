@@ -1,4 +1,5 @@
 import io
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -57,6 +58,24 @@ def test_pages_are_numbered_of_their_count(reader):
 def test_the_running_head_names_report_and_section(reader):
     head = reader.pages[-1].extract_text().splitlines()[:3]
     assert "Report on conv1" in " ".join(head)
+
+
+def test_every_page_bears_the_banner(reader):
+    assert all("Banner conv1" in page.extract_text() for page in reader.pages)
+
+
+def test_a_long_banner_is_one_line_of_the_head(tmp_path):
+    found = made(replace(report(), banners=("Nothing was learned. " * 20,)), tmp_path)
+    lines = found.pages[-1].extract_text().splitlines()
+    assert lines[0].startswith("Nothing was learned.")
+    assert lines[0].endswith("…")
+    assert "Report on conv1" in lines[1]
+
+
+def test_batch_statistics_are_told_apart_from_parameters(tmp_path):
+    found = report()
+    found = replace(found, model=replace(found.model, statistics=9600))
+    assert "9,600besides,measuredandnottrained" in words(made(found, tmp_path))
 
 
 def test_the_cover_tells_the_verdict_and_the_model(reader):
