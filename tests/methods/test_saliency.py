@@ -63,7 +63,7 @@ def test_a_map_does_not_depend_on_its_batch(run_method: Any) -> None:
 
 @pytest.mark.parametrize("target", ["predicted", "true", "7"])
 def test_targets(target: str, run_method: Any, digits: Any) -> None:
-    result = run_method("saliency", "method.saliency.count=6", f"method.saliency.target='{target}'")
+    result = run_method("saliency", "method.saliency.count=6", f"method.saliency.target={target}")
     for i, group in enumerate(result.blocks):
         facts = dict(group.blocks[0].facts)
         assert facts["true class"] == str(digits.labels[i])
