@@ -16,6 +16,7 @@ from reportgen.core.errors import ConfigError, did_you_mean
 from reportgen.core.images import ImageBatch
 from reportgen.models.base import Model
 
+
 def _as_name(value: object) -> str:
     """YAML reads the word ``true`` as a switch."""
     return str(value).lower() if isinstance(value, bool) else str(value)
@@ -86,9 +87,12 @@ class Chosen:
         facts: list[tuple[str, Cell]] = [
             ("explained class", classes[index]),
             ("its logit", float(self.logits[i, index])),
-            ("its probability", float(softmax(self.logits[i])[index])),
-            ("predicted class", classes[predicted]),
         ]
+        if len(classes) > 1:  # of a single score both say nothing
+            facts += [
+                ("its probability", float(softmax(self.logits[i])[index])),
+                ("predicted class", classes[predicted]),
+            ]
         if self.images.labels is not None:
             facts.append(("true class", classes[self.images.labels[i]]))
         return tuple(facts)
