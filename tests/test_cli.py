@@ -204,6 +204,22 @@ def test_skipped_images_are_a_finding(reportgen: Run, tmp_path: Path) -> None:
     assert results["findings"][0]["severity"] == "warn"
 
 
+def test_one_score_has_no_classes_to_compare(reportgen: Run, tmp_path: Path) -> None:
+    code, _, _ = reportgen(
+        *("method=[predictions,saliency,class_images]", "score=norm", "data.labels=null"),
+        *("method.saliency.count=1", "method.class_images.steps=1", "report.dir=r"),
+    )
+    assert code == 0
+    report = json.loads((tmp_path / "r" / "results.json").read_text())
+    predictions, saliency, images = report["sections"]
+    assert "score=norm has one score" in predictions["skipped"]
+    (heatmap,) = saliency["blocks"][0]["blocks"]
+    assert [name for name, _ in heatmap["facts"][:2]] == ["explained class", "its logit"]
+    text = json.dumps([saliency["blocks"], images["blocks"]])
+    assert "probability" not in text
+    assert "predicted class" not in text
+
+
 NANS = """
 from flax import nnx
 

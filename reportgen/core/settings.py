@@ -84,7 +84,7 @@ def _told(cls: type, problem: Any, where: str) -> tuple[str, str]:
         return f"{place}: expected a path, found an empty one", f"Name it: {place}=PATH"
     message = problem["msg"].replace("Input should be", "expected")
     message = message.replace("a valid i", "an i").replace("a valid ", "a ")
-    message = message.replace("a tuple", "a list")
+    message = message.replace("a tuple", "a list").replace("a boolean", "true or false")
     return f"{place}: {message}, found {problem['input']!r}", ""
 
 

@@ -157,17 +157,21 @@ def _names(model: Model, classes: list[int], most: int = 20) -> str:
 
 def _table(model: Model, classes: list[int], made: class_score.ClassImages) -> Table:
     probabilities = softmax(made.logits)
+    several = len(model.classes) > 1  # of a single score, softmax and the highest say nothing
     rows = [
         (
             model.classes[k],
             float(made.logits[i, k]),
-            float(probabilities[i, k]),
-            model.classes[int(np.argmax(made.logits[i]))],
+            *(
+                (float(probabilities[i, k]), model.classes[int(np.argmax(made.logits[i]))])
+                if several
+                else ()
+            ),
         )
         for i, k in enumerate(classes)
     ]
     return Table(
-        columns=("class", "logit", "probability", "predicted"),
+        columns=("class", "logit", *(("probability", "predicted") if several else ())),
         rows=tuple(rows),
         caption="What the network makes of each picture.",
     )
