@@ -52,3 +52,10 @@ def test_plots_stand_out_on_the_cards_they_lie_on(theme):
     assert contrast(dress.get(plots.MUTED, plots.MUTED), ground) >= 4.5
     for line in plots._LINES[:3]:
         assert contrast(dress.get(line, line), ground) >= 3
+
+
+def test_the_banner_stays_in_sight_and_covers_nothing_that_is_jumped_to():
+    sheet = templating.stylesheet().decode()
+    banners = re.search(r"\n\.banners \{([^}]*)\}", sheet)[1]
+    assert {"position: sticky", "top: 0"} <= {part.strip() for part in banners.split(";")}
+    assert re.search(r"html:has\(\.banners\) \{ scroll-padding-top: [2-9]", sheet)
