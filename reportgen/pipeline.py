@@ -7,8 +7,8 @@ import platform
 import shlex
 import socket
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -19,21 +19,22 @@ import platformdirs
 from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 
+from reportgen import cards
 from reportgen import config as configuration
 from reportgen.archive.folder import LOG, staged, write_results
 from reportgen.archive.provenance import provenance
 from reportgen.compose import options
 from reportgen.config import Config
-from reportgen.core.blocks import DataCard, Finding, ModelCard, Report, Section
+from reportgen.core.blocks import Block, Cell, Group, Heatmap, Report, Section
 from reportgen.core.errors import ConfigError, NotApplicableError, did_you_mean
 from reportgen.core.images import ImageBatch
 from reportgen.core.progress import Progress
 from reportgen.core.settings import parse
 from reportgen.data.load import load_images
 from reportgen.methods.base import Context, Method, Result, fold_in_name
+from reportgen.methods.side_by_side import side_by_side
 from reportgen.models.base import LayerInfo, Model
-from reportgen.models.factory import KERAS_FILE
-from reportgen.models.load import Network, Weights, load_model, open_network
+from reportgen.models.load import Network, load_model, open_network
 from reportgen.models.select import select_layers
 from reportgen.render import numbers
 from reportgen.render.colour import check_colormap
@@ -106,34 +107,36 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         loaded = numbers.counted(images.listed, "image")
         progress.finish(loaded)
         own = [o for o in overrides if not o.startswith(("report.dir=", "hydra."))]
-        prepare = partial(_prepare, config=config, model=model, images=images, own=own)
+        prepare = partial(
+            _prepare,
+            config=config,
+            model=model,
+            images=images,
+            own=own,
+            others_make_maps=any(method.makes_maps for method in methods.values()),
+        )
         jobs = [prepare(name, method) for name, method in methods.items()]
         stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
-        sections, results = _compute(jobs, progress, stages)
+        results = _compute(jobs, progress, stages)
         text = _config_yaml(node)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
         report = Report(
             title=config.report.title or f"Report on {model.name}",
-            model=_model_card(network, model, weights),
-            data=_data_card(images),
-            metrics={k: v for result in results for k, v in result.metrics.items()},
+            model=cards.model_card(network, model, weights),
+            data=cards.data_card(images),
+            metrics={k: v for result in results.values() for k, v in result.metrics.items()},
             findings=(
-                *_unseen_layers(network),
-                *_weights_of_factory(config),
-                *_unfit_weights(weights),
-                *_other_channel_order(weights, model),
-                *_skipped_images(images),
-                *_noted(images),
-                *(finding for result in results for finding in result.findings),
+                *cards.findings(config, network, model, weights, images),
+                *(finding for result in results.values() for finding in result.findings),
             ),
-            sections=tuple(sections),
+            sections=_sections(jobs, results, images, model, own),
             provenance=provenance(
                 device=_device(),
                 seed=config.seed,
                 config_sha256=hashlib.sha256(text.encode()).hexdigest(),
             ),
             command=shlex.join(["reportgen", *own]),
-            banners=_banners(weights),
+            banners=cards.banners(weights),
         )
         started = time.perf_counter()
         progress.start("results and pages", 1)
@@ -212,6 +215,7 @@ def _prepare(
     model: Model,
     images: ImageBatch,
     own: Sequence[str],
+    others_make_maps: bool = False,
 ) -> _Job:
     settings = {k: v for k, v in config.method[name].items() if k != "_target_"}
     layers, reason = _select(name, method, model.layers, config)
@@ -227,11 +231,16 @@ def _prepare(
         key=fold_in_name(jax.random.key(config.seed), name),
         batch=config.engine.batch,
         advance=lambda done: None,
-        command=partial(_command, own, name),
+        command=partial(_command, own, (name,)),
     )
     try:
         if method.needs_images and not images.listed:
             raise NotApplicableError(f"{name} needs images, and data=none gives none.")
+        if method.needs_maps and not others_make_maps:
+            raise NotApplicableError(
+                f"{name} tests the maps of other methods, and none that makes maps is chosen.",
+                f"Choose some beside it: method=[gradcam,{name}]",
+            )
         return job(context, method.work(context))
     except NotApplicableError as error:
         if len(config.method) == 1:
@@ -239,45 +248,87 @@ def _prepare(
         return job(None, 0, str(error))
 
 
-def _command(own: Sequence[str], method: str, *more: str) -> str:
-    """The command line that makes one method's section alone."""
+def _command(own: Sequence[str], methods: Sequence[str], *more: str) -> str:
+    """The command line that makes the section of a method, or of several together."""
+    keys = tuple(f"method.{method}." for method in methods)
+    chosen = methods[0] if len(methods) == 1 else f"[{','.join(methods)}]"
     kept = [
         override
         for override in own
         if not override.startswith("method=")
-        and (not override.startswith("method.") or override.startswith(f"method.{method}."))
+        and (not override.startswith("method.") or override.startswith(keys))
         and override.partition("=")[0] not in {extra.partition("=")[0] for extra in more}
     ]
-    return shlex.join(["reportgen", *kept, f"method={method}", *more])
+    return shlex.join(["reportgen", *kept, f"method={chosen}", *more])
 
 
-def _compute(
-    jobs: Sequence[_Job], progress: Progress, stages: list[Stage]
-) -> tuple[list[Section], list[Result]]:
-    sections, results = [], []
-    for job in jobs:
+def _compute(jobs: Sequence[_Job], progress: Progress, stages: list[Stage]) -> dict[str, Result]:
+    """What every method made, by its name; those that test maps come last."""
+    results: dict[str, Result] = {}
+    for job in sorted(jobs, key=lambda job: job.method.needs_maps):
         began = time.perf_counter()
         result = Result(blocks=())
         made = "skipped" if job.skipped else numbers.counted(job.work, *job.method.unit)
         if job.context is not None:
             progress.start(job.name, job.work)
-            context = Context(**{**job.context.__dict__, "advance": progress.advance})
-            result = job.method.run(context)
+            explained = {n: r.explained for n, r in results.items() if r.explained is not None}
+            result = job.method.run(
+                replace(job.context, advance=progress.advance, explained=explained)
+            )
             progress.finish(made)
-        results.append(result)
+        results[job.name] = result
+        stages.append(Stage(job.name, made, time.perf_counter() - began))
+    return results
+
+
+def _sections(
+    jobs: Sequence[_Job],
+    results: Mapping[str, Result],
+    images: ImageBatch,
+    model: Model,
+    own: Sequence[str],
+) -> tuple[Section, ...]:
+    """One section a method, as they were listed, and one that compares the maps of all."""
+    evidence = [result.evidence for result in results.values()]
+    sections = [
+        Section(
+            method=job.name,
+            title=job.method.title,
+            blocks=tuple(
+                _with_evidence(block, [found.get((job.name, i), ()) for found in evidence])
+                for i, block in enumerate(results[job.name].blocks)
+            ),
+            intro=results[job.name].intro,
+            command="" if job.context is None else job.context.command(),
+            skipped=job.skipped,
+            settings=job.settings,
+        )
+        for job in jobs
+    ]
+    explained = {name: r.explained for name, r in results.items() if r.explained is not None}
+    if len(explained) > 1:
+        command = _command(own, tuple(explained))
         sections.append(
             Section(
-                method=job.name,
-                title=job.method.title,
-                blocks=result.blocks,
-                intro=result.intro,
-                command="" if job.context is None else job.context.command(),
-                skipped=job.skipped,
-                settings=job.settings,
+                method="side_by_side",
+                title="Side by side",
+                blocks=side_by_side(explained, images, model.classes, command),
+                intro="Every method's map of the same image. Where they agree, no single method's "
+                "weakness explains it; where they differ, look at what each measures.",
+                command=command,
             )
         )
-        stages.append(Stage(job.name, made, time.perf_counter() - began))
-    return sections, results
+    return tuple(sections)
+
+
+def _with_evidence(block: Block, found: Sequence[tuple[tuple[str, Cell], ...]]) -> Block:
+    """An image's group with what other methods found out about its map."""
+    facts = tuple(fact for part in found for fact in part)
+    if not facts or not isinstance(block, Group):
+        return block
+    first, *rest = block.blocks
+    assert isinstance(first, Heatmap)
+    return replace(block, blocks=(replace(first, facts=(*first.facts, *facts)), *rest))
 
 
 def _config_yaml(node: DictConfig) -> str:
@@ -286,161 +337,6 @@ def _config_yaml(node: DictConfig) -> str:
     with open_dict(copied):
         copied.report.dir = None
     return OmegaConf.to_yaml(copied, resolve=True)
-
-
-def _banners(weights: Weights) -> tuple[str, ...]:
-    if weights.random:
-        return (f"The weights are {weights.source}: nothing in this report was learned.",)
-    if weights.drawn:
-        named = ", ".join(weights.drawn[:3]) + (", …" if len(weights.drawn) > 3 else "")
-        count = f"{len(weights.drawn)} of the network's parameters"
-        return (f"{count} are random, since the weights file does not give them: {named}.",)
-    return ()
-
-
-def _model_card(network: Network, model: Model, weights: Weights) -> ModelCard:
-    spec = model.spec
-    mean, std = (", ".join(f"{value:g}" for value in part) for part in (spec.mean, spec.std))
-    order = "" if spec.channels == 1 else f", {spec.order.upper()}"
-    return ModelCard(
-        name=model.name,
-        architecture=model.architecture,
-        framework=network.adapted.framework,
-        evaluation=network.adapted.evaluation,
-        layers=len(model.layers),
-        parameters=model.parameter_count - model.statistics_count,
-        statistics=model.statistics_count,
-        flops=model.flops,
-        input=f"{spec.height} × {spec.width} × {spec.channels}{order}",
-        preprocessing=f"{spec.resizing}; (pixels × {spec.scale:.6g} − [{mean}]) / [{std}]",
-        weights=weights.source,
-        weights_sha256=weights.sha256,
-        weights_random=weights.random,
-        scores=model.head.words,
-        classes=model.classes,
-        weights_problems=weights.problems,
-    )
-
-
-def _data_card(images: ImageBatch) -> DataCard:
-    return DataCard(
-        source=images.source,
-        count=len(images),
-        labelled=images.labels is not None,
-        sha256=images.sha256,
-        skipped=tuple((item.name, item.reason) for item in images.skipped),
-        licence=images.licence,
-    )
-
-
-def _unseen_layers(network: Network) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(
-            severity="warn",
-            check="model",
-            message=f"Layer {path} runs inside of {around}, where its output cannot be seen.",
-            where=path,
-            value=None,
-            advice="Move the call out of it to have the layer in the report.",
-        )
-        for path, around in network.outline.hidden
-    )
-
-
-def _weights_of_factory(config: Config) -> tuple[Finding, ...]:
-    # A saved model is a file that holds its weights.
-    if config.weights.source != "factory" or config.model.factory.endswith(KERAS_FILE):
-        return ()
-    return (
-        Finding(
-            severity="warn",
-            check="weights",
-            message=f"The weights are as {config.model.factory} makes them, and may be random: "
-            "it cannot be seen whether it loads any.",
-            where=config.model.factory,
-            value=None,
-            advice="If it draws them, say so by weights=random; else give their file by "
-            "weights.path=….",
-        ),
-    )
-
-
-def _unfit_weights(weights: Weights) -> tuple[Finding, ...]:
-    if not weights.problems:
-        return ()
-    count = len(weights.problems)
-    return (
-        Finding(
-            severity="warn",
-            check="weights",
-            message=f"{count} tensors of the weights file and the network do not fit each other, "
-            f"the first: {weights.problems[0].strip()}.{_drawn(weights)}",
-            where=weights.source,
-            value=float(count),
-            advice="They are listed with the model; weights.strict=true refuses such a file.",
-        ),
-    )
-
-
-def _drawn(weights: Weights) -> str:
-    if not weights.drawn:
-        return ""
-    named = ", ".join(weights.drawn[:3]) + (", …" if len(weights.drawn) > 3 else "")
-    count = numbers.counted(len(weights.drawn), "parameter")
-    return f" {count} of the network drawn at random instead: {named}."
-
-
-# By whose names a weights file uses: the channel order that networks published there were trained
-# with, and the presets that give it.
-_CONVENTIONS = {
-    "torchvision": ("rgb", "torchvision"),
-    "timm": ("rgb", "torchvision or vit"),
-    "keras": ("bgr", "keras_caffe"),
-    "keras_legacy": ("bgr", "keras_caffe"),
-    "caffe": ("bgr", "caffe"),
-}
-
-
-def _other_channel_order(weights: Weights, model: Model) -> tuple[Finding, ...]:
-    order, presets = _CONVENTIONS.get(weights.scheme, (model.spec.order, ""))
-    if model.spec.channels != 3 or model.spec.order == order:
-        return ()
-    return (
-        Finding(
-            severity="warn",
-            check="weights",
-            message=f"The weights have names of {weights.scheme}, whose networks take "
-            f"{order.upper()}; the input is {model.spec.order.upper()}.",
-            where=weights.source,
-            advice="If they were trained there, choose preprocessing="
-            f"{presets}; if by you, on this input, all is well.",
-        ),
-    )
-
-
-def _skipped_images(images: ImageBatch) -> tuple[Finding, ...]:
-    if not images.skipped:
-        return ()
-    total = len(images) + len(images.skipped)
-    first = images.skipped[0]
-    return (
-        Finding(
-            severity="warn",
-            check="data",
-            message=f"{len(images.skipped)} of {total} images were skipped, the first: "
-            f"{first.name} ({first.reason}).",
-            where=images.source,
-            value=float(len(images.skipped)),
-            advice="They are listed with the data; mend or remove them.",
-        ),
-    )
-
-
-def _noted(images: ImageBatch) -> tuple[Finding, ...]:
-    return tuple(
-        Finding(severity="warn", check="data", message=note, where=images.source)
-        for note in images.notes
-    )
 
 
 def _write_log(folder: Path, stages: Sequence[Stage], seconds: float) -> None:

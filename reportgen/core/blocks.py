@@ -168,6 +168,33 @@ class Heatmap:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ComparedMap:
+    """One of several maps of the same image; see ``Heatmap``.
+
+    Attributes:
+      title: of the method; ``subtitle`` says what it explains.
+    """
+
+    title: str
+    map: Array
+    low: Number
+    high: Number
+    colormap: str
+    opacity: float
+    subtitle: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Comparison:
+    """Maps of one image (H, W, 1 or 3; 0..255) by several methods, side by side."""
+
+    image: Array
+    maps: tuple[ComparedMap, ...]
+    caption: Caption
+    type: Literal["comparison"] = "comparison"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Histogram:
     """Counts (B,) between edges (B + 1,)."""
 
@@ -291,6 +318,7 @@ Block = Annotated[
     | Table
     | Montage
     | Heatmap
+    | Comparison
     | Histogram
     | Curve
     | Matrix

@@ -57,6 +57,7 @@ class Attribution(Method):
     """
 
     unit: ClassVar[tuple[str, str]] = ("image", "images")
+    makes_maps: ClassVar[bool] = True
     intro: ClassVar[str]
 
     count: Count

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from reportgen.config import ColormapConfig
-from reportgen.core.blocks import Block, Caption, Finding
+from reportgen.core.blocks import Block, Caption, Cell, Finding
 from reportgen.core.images import ImageBatch
 from reportgen.models.base import LayerInfo, Model
 
@@ -29,6 +29,7 @@ class Context:
       timings: tell seconds in the report.
       advance: tells the progress bar of so many finished units of ``Method.work``.
       command: the command line that makes this section; more overrides may be added.
+      explained: what attribution methods have made, by name; for those that need maps.
     """
 
     model: Model
@@ -40,6 +41,7 @@ class Context:
     timings: bool
     advance: Callable[[int], None]
     command: Callable[..., str]
+    explained: Mapping[str, Explained] = field(default_factory=dict)
 
     def caption(self, title: str, *overrides: str, detail: str = "", formula: str = "") -> Caption:
         """A caption with the command line that makes its picture again."""
@@ -78,6 +80,7 @@ class Result:
     Attributes:
       metrics: headline numbers for the head of the report, unrounded.
       explained: the maps of an attribution method, for methods that compare or test them.
+      evidence: facts for the maps of other methods, by method and place of the image.
     """
 
     blocks: tuple[Block, ...]
@@ -85,6 +88,7 @@ class Result:
     metrics: dict[str, float] = field(default_factory=dict)
     findings: tuple[Finding, ...] = ()
     explained: Explained | None = None
+    evidence: Mapping[tuple[str, int], tuple[tuple[str, Cell], ...]] = field(default_factory=dict)
 
 
 class Method(ABC):
@@ -95,6 +99,8 @@ class Method(ABC):
 
     title: ClassVar[str]
     needs_images: ClassVar[bool] = True
+    needs_maps: ClassVar[bool] = False  # it tests the maps of those that ran before it
+    makes_maps: ClassVar[bool] = False
     unit: ClassVar[tuple[str, str]] = ("unit", "units")  # what ``work`` counts: one, and many
 
     def rejects(self, layer: LayerInfo) -> str:

@@ -27,6 +27,7 @@ _MONTAGE_HEIGHT = 900
 _TILE = 224
 _MAP_WIDTH = 216
 _GALLERY_WIDTH = 132
+_COMPARED_WIDTH = 160
 _ALT = 600
 _COUNTED = re.compile(r"(.*?)(\d{1,9})")
 _SHORT = 26
@@ -163,6 +164,38 @@ def _(block: blocks.Heatmap, place: Place) -> View:
         },
         "facts": pairs(block.facts),
     }
+
+
+@_view.register
+def _(block: blocks.Comparison, place: Place) -> View:
+    image = pictures.pixels(block.image)
+    zoom = max(1, _COMPARED_WIDTH // max(1, image.shape[1]))
+    name, title = _name(block, place), block.caption.title
+    entries = [
+        {
+            "images": [place.assets.picture(f"{name}-image", image, zoom, f"{title}: image.")],
+            "title": "image",
+            "subtitle": "",
+            "range": "",
+        }
+    ]
+    for part in block.maps:
+        _, painted, overlay = pictures.laid_over(block.image, part)
+        low, high = numbers.number(part.low), numbers.number(part.high)
+        entries.append(
+            {
+                "images": [
+                    place.assets.picture(
+                        f"{name}-{slug(part.title)}-{kind}", picture, zoom, f"{part.title}: {kind}."
+                    )
+                    for kind, picture in (("overlay", overlay), ("map", painted))
+                ],
+                "title": part.title,
+                "subtitle": part.subtitle,
+                "range": f"{low} to {high}",
+            }
+        )
+    return {**_figure(block.caption, place), "images": [], "entries": entries}
 
 
 @_view.register

@@ -11,7 +11,7 @@ import math
 import numpy as np
 from PIL import Image
 
-from reportgen.core.blocks import Heatmap, Montage
+from reportgen.core.blocks import ComparedMap, Heatmap, Montage
 from reportgen.render import colour
 
 _WEBP_SIDE = 16383
@@ -102,7 +102,14 @@ def heatmap(block: Heatmap) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     signs it is ``|value| / max(|low|, |high|)``, so that zero is clear. Values that are not
     finite lie over the image at full opacity, in magenta.
     """
-    image = pixels(block.image)
+    return laid_over(block.image, block)
+
+
+def laid_over(
+    image: np.ndarray, block: Heatmap | ComparedMap
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """As ``heatmap``, for a map of an image that is kept elsewhere."""
+    image = pixels(image)
     rest = 0.5 if colour.is_diverging(block.colormap) else 0.0
     painted = colour.paint(
         colour.normalised(block.map, block.low, block.high, rest), block.colormap

@@ -14,7 +14,9 @@ from reportgen.render.text import Names, printable, slug
 
 _CLASSES_SHOWN = 12
 _SEVERITIES = ("fail", "warn", "info")
-_FIGURES = frozenset({"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"})
+_FIGURES = frozenset(
+    {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"} | {"comparison"}
+)
 
 
 def report_view(report: Report, assets: Assets) -> View:
