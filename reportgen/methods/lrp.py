@@ -10,11 +10,12 @@ from __future__ import annotations
 from typing import Annotated, ClassVar, Literal, Self
 
 import jax
+import jax.numpy as jnp
 from pydantic import BeforeValidator, Field
 
-from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import NotNegative, Positive, settings
 from reportgen.methods.attribution import Attribution, Maps
+from reportgen.methods.gradients import target_scores
 from reportgen.models.base import Model
 from reportgen.rewrite.relevance import RelevanceRule
 from reportgen.rewrite.relevance_rules import Rule
@@ -39,10 +40,8 @@ def lrp(
     Returns:
       Relevance (N, H, W, C), signed, in scores, and the scores (N,) that were shared out.
     """
-    rewritten = model.rewritten(rule)
-    scores, back = jax.vjp(lambda inputs: rewritten.apply(inputs)[0], x)
-    chosen = jax.nn.one_hot(targets, scores.shape[-1], dtype=scores.dtype) * scores
-    return back(chosen)[0], chosen.sum(axis=-1)
+    scores, back = jax.vjp(lambda inputs: target_scores(model.rewritten(rule), inputs, targets), x)
+    return back(jnp.ones_like(scores))[0], scores
 
 
 @settings
@@ -77,11 +76,6 @@ class LRP(Attribution):
         return RelevanceRule(tuple(made), self.epsilon)
 
     def fitted(self, model: Model) -> Self:
-        if model.head.score.kind == "norm":
-            raise NotApplicableError(
-                "lrp shares out a score that sums what comes in, and score=norm is a root.",
-                "Take integrated_gradients, or another score.",
-            )
         model.rewritten(self.rule()).traced()
         return self
 

@@ -18,7 +18,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 
 from reportgen.core.errors import NotApplicableError
 from reportgen.rewrite.inline import LOOPS, inlined, retraced
@@ -28,31 +28,35 @@ from reportgen.rewrite.relevance_rules import (
     Chain,
     Rule,
     absorbed,
+    as_relevance,
+    bilinear,
     product,
     proportional,
     proportional_sum,
     shared,
 )
+from reportgen.rewrite.signs import never_negative
 
 PRODUCTS = frozenset({"conv_general_dilated", "dot_general"})
 # Every value of the output is one of the input's: the derivative moves relevance as it should.
 _MOVES = frozenset(
     {"reshape", "transpose", "broadcast_in_dim", "squeeze", "expand_dims", "concatenate", "slice"}
     | {"pad", "rev", "gather", "dynamic_slice", "convert_element_type", "copy", "layer", "split"}
-    | {"reduce_window_max", "reduce_max", "reduce_min", "select_n", "sort", "stop_gradient"}
+    | {"reduce_window_max", "reduce_max", "reduce_min", "select_n", "sort", "reduce_precision"}
+    | {"dynamic_update_slice", "stop_gradient"}
 )
 # One value in, one out.
 _UNARY = frozenset(
     {"neg", "abs", "exp", "exp2", "expm1", "log", "log1p", "tanh", "logistic", "erf", "erfc"}
     | {"sqrt", "rsqrt", "square", "integer_pow", "cbrt", "sin", "cos", "sign", "floor", "round"}
 )
-_SUMS = frozenset({"reduce_sum", "reduce_window_sum", "cumsum", "cumlogsumexp"})
+_SUMS = frozenset({"reduce_sum", "reduce_window_sum", "cumsum"})
 # Where a factor comes from that only turns the other one up or down.
 _GATES = frozenset(
-    {"logistic", "tanh", "erf", "erfc", "exp", "rsqrt", "sqrt", "div", "gt", "ge", "lt", "le"}
-    | {"eq", "ne", "integer_pow", "pow", "sign"}
+    {"logistic", "tanh", "erf", "erfc", "exp", "exp2", "rsqrt", "sqrt", "pow", "sign", "clamp"}
 )
-_LIMITS = frozenset({"max", "min", "clamp", "pow", "rem"})
+_LIMITS = frozenset({"max", "min", "clamp", "pow"})
+_SHIFTS = frozenset({"add", "add_any", "sub"})
 
 
 @dataclass(frozen=True)
@@ -60,7 +64,9 @@ class RelevanceRule:
     """A program whose derivative is relevance; forward it is unchanged.
 
     Attributes:
-      rules: from the input to the output; each is used by an equal share of the products.
+      rules: from the input to the output; each is used by an equal share of the products, in the
+        order they run in. Those in a loop count once, whatever its length, those of all branches
+        each.
       epsilon: what keeps sums off zero where no rule has one of its own.
     """
 
@@ -75,8 +81,15 @@ class RelevanceRule:
         """
         flat = inlined(closed)
         inputs = [False] * (len(flat.jaxpr.invars) - 1) + [True]
-        count = sum(1 for _ in products(flat.jaxpr, inputs))
-        return _Rewriter(self, count).program(flat, inputs)
+        places: dict[int, int] = {}
+        count = 0
+        for eqn in products(flat.jaxpr, inputs):
+            places.setdefault(id(eqn), count)
+            count += 1
+        rewriter = _Rewriter(self, count, places)
+        run = jaxpr_as_fun(rewriter.program(flat, inputs, flat.jaxpr.invars[-1:]))
+        avals = [jax.ShapeDtypeStruct(shape_of(v), v.aval.dtype) for v in flat.jaxpr.invars]
+        return jax.make_jaxpr(lambda *values: [as_relevance(v) for v in run(*values)])(*avals)
 
     def at(self, place: int, count: int) -> Rule:
         """The rule of a product by its place among all, from the input."""
@@ -136,19 +149,31 @@ class _Rewriter:
 
     Attributes:
       count: products in all.
-      place: of the next one.
+      places: of each of them, by its operation's id, in the order they run in.
     """
 
     rule: RelevanceRule
     count: int
-    place: int = 0
+    places: dict[int, int]
 
-    def program(self, closed: ClosedJaxpr, inputs: Sequence[bool]) -> ClosedJaxpr:
+    def program(
+        self, closed: ClosedJaxpr, inputs: Sequence[bool], images: Sequence[Any] = ()
+    ) -> ClosedJaxpr:
+        """The program with other derivatives.
+
+        Args:
+          inputs: for each input of the program, whether it depends on the image.
+          images: those that are images.
+        """
         jaxpr = closed.jaxpr
         moving = moved(jaxpr, inputs)
         chains = _chains(jaxpr, moving)
-        within = {id(eqn) for chain in chains.values() for eqn in chain.eqns}
-        made = {v: eqn for eqn in jaxpr.eqns for v in eqn.outvars if v in moving}
+        within = {id(e) for chain in chains.values() if not chain.marked for e in chain.eqns}
+        seen = _Seen(
+            moving=moving,
+            made={v: eqn for eqn in jaxpr.eqns for v in eqn.outvars if v in moving},
+            pixels=_pixels(jaxpr, moving, images),
+        )
         values: dict[Any, Any] = {}
 
         def run(eqn: JaxprEqn, read: list[Any]) -> list[Any] | None:
@@ -161,18 +186,14 @@ class _Rewriter:
                 return self._loop(eqn, read, moving)
             chain = chains.get(eqn.outvars[0])
             if chain is not None:
-                return [self._product(chain, values)]
+                rule = self.rule.at(self.places[id(chain.eqns[0])], self.count)
+                fixed = [values[v] for v in chain.fixed]
+                return [product(chain, rule, values[chain.source], fixed)]
             if id(eqn) in within:
-                return None  # for the marks in a chain; what it gives is computed there again
-            return self._other(eqn, read, moving, made)
+                return [None]  # only its chain looks at it
+            return self._other(eqn, read, seen)
 
         return retraced(closed, run)
-
-    def _product(self, chain: Chain, values: dict[Any, Any]) -> jax.Array:
-        rule = self.rule.at(self.place, self.count)
-        self.place += 1
-        fixed = [values[v] for v in chain.fixed]
-        return product(chain, rule, values[chain.source], fixed)
 
     def _loop(self, eqn: JaxprEqn, read: list[Any], moving: set[Any]) -> list[Any]:
         bodies = _bodies(eqn, moving)
@@ -183,13 +204,11 @@ class _Rewriter:
         value = changed if key == "branches" else changed[0]
         return bind(eqn.replace(params={**eqn.params, key: value}), read)
 
-    def _other(
-        self, eqn: JaxprEqn, read: list[Any], moving: set[Any], made: dict[Any, JaxprEqn]
-    ) -> list[Any] | None:
+    def _other(self, eqn: JaxprEqn, read: list[Any], seen: _Seen) -> list[Any] | None:
         name, epsilon = eqn.primitive.name, self.rule.epsilon
-        if name in _MOVES or not any(_in(v, moving) for v in eqn.outvars):
+        if name in _MOVES or not any(_in(v, seen.moving) for v in eqn.outvars):
             return None  # also an index, or a truth
-        data = [i for i, v in enumerate(eqn.invars) if _in(v, moving)]
+        data = [i for i, v in enumerate(eqn.invars) if _in(v, seen.moving)]
         alone = len(data) == 1
         if name in _UNARY or (alone and name in _LIMITS):
             return [shared(eqn, (data[0],), read)]
@@ -197,47 +216,97 @@ class _Rewriter:
             return None  # the larger one, or the smaller one, takes it
         if name in _SUMS:
             return [proportional_sum(eqn, epsilon, read[0])]
-        if name in ("add", "add_any", "sub"):
-            sums = absorbed(eqn, data[0], epsilon, read) if alone else None
-            return [proportional(eqn, epsilon, *read) if sums is None else sums]
+        if name in _SHIFTS:
+            return [self._shift(eqn, read, data, seen)]
         if name in ("mul", "div"):
-            return [shared(eqn, self._signals(eqn, data, made), read)]
+            return [shared(eqn, seen.signals(eqn, data), read)]
         if name in PRODUCTS:
-            return self._two(eqn, read, made)
+            return [self._two(eqn, read, seen)]
         raise _no_rule(eqn)
 
-    def _signals(
-        self, eqn: JaxprEqn, data: list[int], made: dict[Any, JaxprEqn]
-    ) -> tuple[int, ...]:
+    def _shift(self, eqn: JaxprEqn, read: list[Any], data: list[int], seen: _Seen) -> jax.Array:
+        if len(data) == 2:
+            return proportional(eqn, self.rule.epsilon, *read)
+        if eqn.invars[data[0]] in seen.pixels:
+            return shared(eqn, (data[0],), read)
+        return absorbed(eqn, data[0], self.rule.epsilon, read)
+
+    def _two(self, eqn: JaxprEqn, read: list[Any], seen: _Seen) -> jax.Array:
+        """A product of two values that depend on the image: attention."""
+        signals = seen.signals(eqn, [0, 1])
+        if len(signals) == 2:
+            return bilinear(eqn, self.rule.epsilon, *read)
+        (signal,) = signals
+        gate = jax.lax.stop_gradient(read[1 - signal])
+        rule = Rule("epsilon", self.rule.epsilon)
+        return product(Chain.of_product(eqn, signal), rule, read[signal], [gate])
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What is known of a program's variables.
+
+    Attributes:
+      moving: those that depend on the image.
+      made: the operation that makes each of them.
+      pixels: those that are the image itself, scaled and shifted at most.
+    """
+
+    moving: set[Any]
+    made: dict[Any, JaxprEqn]
+    pixels: set[Any]
+
+    def signals(self, eqn: JaxprEqn, data: list[int]) -> tuple[int, ...]:
         """Which factors take the relevance: a gate or a denominator takes none beside a signal."""
         if len(data) == 1:
             return (data[0],)
         if eqn.primitive.name == "div":
             return (0,)
-        return tuple(i for i in data if not self._gate(eqn.invars[i], made)) or tuple(data)
+        return tuple(i for i in data if not self._gate(eqn.invars[i])) or tuple(data)
 
-    def _two(self, eqn: JaxprEqn, read: list[Any], made: dict[Any, JaxprEqn]) -> list[Any]:
-        """A product of two values that depend on the image: attention."""
-        gates = [i for i in (0, 1) if self._gate(eqn.invars[i], made)]
-        if len(gates) != 1:
-            # Queries times keys: only softmax looks at it, and its weights are constants.
-            return [jax.lax.stop_gradient(value) for value in bind(eqn, read)]
-        chain = Chain.of_product(eqn, 1 - gates[0])
-        rule = Rule("epsilon", self.rule.epsilon)
-        return [product(chain, rule, read[1 - gates[0]], [read[gates[0]]])]
-
-    def _gate(self, variable: Any, made: dict[Any, JaxprEqn], depth: int = 12) -> bool:
+    def _gate(self, variable: Any, depth: int = 12) -> bool:
         """Whether a factor only turns the other up or down: it comes from a sigmoid, say."""
-        eqn = made.get(variable)
+        eqn = self.made.get(variable)
         if eqn is None or not depth:
             return False
         name = eqn.primitive.name
+        before = [v for v in eqn.invars if not isinstance(v, Literal) and v in self.made]
         if name in _GATES:
             return True
-        if name in _MOVES or name in ("add", "mul", "sub", "max", "min", "neg"):
-            before = [v for v in eqn.invars if not isinstance(v, Literal) and v in made]
-            return len(before) == 1 and self._gate(before[0], made, depth - 1)
-        return False
+        if name == "integer_pow":
+            return bool(eqn.params["y"] < 0)
+        if name == "div":  # a softmax, or one over a sum; but what is normalised is a signal
+            return eqn.invars[0] not in before or self._gate(eqn.invars[0], depth - 1)
+        if len(before) != 1:
+            return False
+        if name in ("max", "min") and self._bounded(before[0], {"max": "min", "min": "max"}[name]):
+            return True
+        through = name in _MOVES or name in ("add", "mul", "sub", "max", "min", "neg")
+        return through and self._gate(before[0], depth - 1)
+
+    def _bounded(self, variable: Any, by: str) -> bool:
+        """Whether a value was limited by a constant, from below or above."""
+        eqn = self.made.get(variable)
+        return (
+            eqn is not None
+            and eqn.primitive.name == by
+            and sum(not isinstance(v, Literal) and v in self.made for v in eqn.invars) == 1
+        )
+
+
+def _pixels(jaxpr: Jaxpr, moving: set[Any], images: Sequence[Any]) -> set[Any]:
+    """Images, and what is made of them by constants, value by value.
+
+    To shift and scale an image is to normalise it, wherever that is done: each pixel keeps the
+    relevance of its normalised value.
+    """
+    found = set(images)
+    for eqn in jaxpr.eqns:
+        data = [v for v in eqn.invars if _in(v, moving)]
+        kept = eqn.primitive.name in _MOVES | _SHIFTS | {"mul", "div", "neg"}
+        if kept and len(data) == 1 and data[0] in found:
+            found.update(eqn.outvars)
+    return found
 
 
 def _no_rule(eqn: JaxprEqn) -> NotApplicableError:
@@ -259,6 +328,7 @@ def _chains(jaxpr: Jaxpr, moving: set[Any]) -> dict[Any, Chain]:
         if not isinstance(variable, Literal):
             uses.setdefault(variable, []).extend([jaxpr.eqns[-1]] * 2)
     made = {v: eqn for eqn in jaxpr.eqns for v in eqn.outvars}
+    positive = never_negative(jaxpr)
     chains = {}
     for eqn in jaxpr.eqns:
         if eqn.primitive.name not in PRODUCTS:
@@ -266,7 +336,7 @@ def _chains(jaxpr: Jaxpr, moving: set[Any]) -> dict[Any, Chain]:
         data = [i for i in (0, 1) if _in(eqn.invars[i], moving)]
         if len(data) != 1:
             continue
-        chain = Chain.of_product(eqn, data[0])
+        chain = Chain.of_product(eqn, data[0], eqn.invars[data[0]] in positive)
         while (following := _following(chain, uses, moving, made)) is not None:
             chain = chain.extended(following)
         chain = chain.without_last_marks()

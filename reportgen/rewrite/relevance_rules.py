@@ -33,6 +33,9 @@ class Rule:
         - ``z_plus``: only what is positive counts: x⁺·w⁺ + x⁻·w⁻ + b⁺
         - ``alpha_beta``: α times the share of the positive parts, minus β = α - 1 times that of
           the negative ones
+
+        A sum without any positive part has nobody to take its relevance by ``z_plus``; without
+        any negative part ``alpha_beta`` makes α times as much of it. All are as Zennit has them.
       epsilon: keeps sums off zero.
       gamma: of the rule of that name.
       alpha: of the rule of that name, at least 1.
@@ -54,6 +57,7 @@ class Chain:
       source: the variable of that operand.
       output: the variable of the last result.
       fixed: variables besides that are needed: the weights first.
+      positive: that operand is never negative, as behind a rectifier.
     """
 
     eqns: tuple[JaxprEqn, ...]
@@ -61,12 +65,13 @@ class Chain:
     source: Any
     output: Any
     fixed: tuple[Any, ...]
+    positive: bool
 
     @classmethod
-    def of_product(cls, eqn: JaxprEqn, data: int) -> Chain:
+    def of_product(cls, eqn: JaxprEqn, data: int, positive: bool = False) -> Chain:
         """A product alone."""
         weights = eqn.invars[1 - data]
-        return cls((eqn,), data, eqn.invars[data], eqn.outvars[0], (weights,))
+        return cls((eqn,), data, eqn.invars[data], eqn.outvars[0], (weights,), positive)
 
     def extended(self, eqn: JaxprEqn) -> Chain:
         """With one more operation."""
@@ -111,14 +116,22 @@ class Chain:
         operands = [x, weights] if self.data == 0 else [weights, x]
         return bind(self.eqns[0], operands)[0]
 
-    def after(self, value: jax.Array, fixed: list[jax.Array]) -> jax.Array:
-        """Scaled and shifted."""
+    @property
+    def marked(self) -> bool:
+        """Whether there are marks within."""
+        return any(eqn.primitive.name == "layer" for eqn in self.eqns)
+
+    def after(self, value: jax.Array, fixed: list[jax.Array], shifted: bool = True) -> jax.Array:
+        """Scaled, and shifted too unless that is left out."""
         values: dict[Any, Any] = dict(zip(self.fixed[1:], fixed[1:], strict=True))
         values[self.eqns[0].outvars[0]] = value
-        for eqn in self.eqns[1:]:
+        for before, eqn in zip((e.outvars[0] for e in self.eqns), self.eqns[1:], strict=False):
             inputs = [v.val if isinstance(v, Literal) else values[v] for v in eqn.invars]
-            if eqn.primitive.name == "layer":  # marked outside
-                values[eqn.outvars[0]] = inputs[0]
+            if eqn.primitive.name == "layer" or (
+                not shifted and eqn.primitive.name in ("add", "sub")
+            ):
+                own = [v is before for v in eqn.invars].index(True)
+                values[eqn.outvars[0]] = inputs[own]  # marked outside
             else:
                 values[eqn.outvars[0]] = bind(eqn, inputs)[0]
         return jnp.asarray(values[self.output])
@@ -131,7 +144,7 @@ class Chain:
         axes = self._axes
         if axes is None or all(e.primitive.name not in ("mul", "div") for e in self.eqns[1:]):
             return weights, shift
-        scale = self.after(jnp.ones(out.shape, out.dtype), fixed) - shift
+        scale = self.after(jnp.ones(out.shape, out.dtype), fixed, shifted=False)
         row = jnp.moveaxis(scale, axes[0], -1).reshape(-1, out.shape[axes[0]])[0]
         shape = [1] * weights.ndim
         shape[axes[1]] = row.size
@@ -158,11 +171,13 @@ def _product_forward(
 def _product_backward(chain: Chain, rule: Rule, kept: Any, relevance: jax.Array) -> tuple[Any, Any]:
     x, fixed, output = kept
     weights, shift = chain.effective(fixed)
-    up, down = jnp.maximum(x, 0), jnp.minimum(x, 0)
     more, less = jnp.maximum(weights, 0), jnp.minimum(weights, 0)
 
-    def share(parts: list[tuple[jax.Array, jax.Array]], bias: jax.Array, r: jax.Array) -> jax.Array:
-        """R_in = Σ parts x · Σ w · R/z, with z the sum of all parts."""
+    def share(up: jax.Array, down: jax.Array, bias: jax.Array, r: jax.Array) -> jax.Array:
+        """R_in = Σ parts x · Σ w · R/z, with z the sum: of x⁺ by weights up, and x⁻ by down."""
+        parts = [(jnp.maximum(x, 0), up), (jnp.minimum(x, 0), down)]
+        if chain.positive:
+            parts = [(x, up)]
         total, backs = bias, []
         for values, w in parts:
             part, back = jax.vjp(partial(chain.linear, weights=w), values)
@@ -176,20 +191,22 @@ def _product_backward(chain: Chain, rule: Rule, kept: Any, relevance: jax.Array)
         _, back = jax.vjp(partial(chain.linear, weights=weights), x)
         return x * back(relevance / _stable(output, rule.epsilon))[0], None
     if rule.name == "z_plus":
-        return share([(up, more), (down, less)], jnp.maximum(shift, 0), relevance), None
+        return share(more, less, jnp.maximum(shift, 0), relevance), None
     if rule.name == "alpha_beta":
-        positive = share([(up, more), (down, less)], jnp.maximum(shift, 0), relevance)
-        negative = share([(up, less), (down, more)], jnp.minimum(shift, 0), relevance)
+        positive = share(more, less, jnp.maximum(shift, 0), relevance)
+        negative = share(less, more, jnp.minimum(shift, 0), relevance)
         return rule.alpha * positive - (rule.alpha - 1) * negative, None
-    gamma = rule.gamma
+    rises, falls = weights + rule.gamma * more, weights + rule.gamma * less
     rising = share(
-        [(up, weights + gamma * more), (down, weights + gamma * less)],
-        shift + gamma * jnp.maximum(shift, 0),
+        rises,
+        falls,
+        shift + rule.gamma * jnp.maximum(shift, 0),
         jnp.where(output > 0, relevance, 0),
     )
     falling = share(
-        [(up, weights + gamma * less), (down, weights + gamma * more)],
-        shift + gamma * jnp.minimum(shift, 0),
+        falls,
+        rises,
+        shift + rule.gamma * jnp.minimum(shift, 0),
         jnp.where(output > 0, 0, relevance),
     )
     return rising + falling, None
@@ -215,6 +232,9 @@ def shared(eqn: JaxprEqn, places: tuple[int, ...], values: list[Any]) -> jax.Arr
 
     An activation function, whose one operand takes all, is the plainest case.
     """
+    values = [
+        value if i in places else jax.lax.stop_gradient(value) for i, value in enumerate(values)
+    ]
 
     @jax.custom_vjp
     def run(*operands: Any) -> jax.Array:
@@ -299,3 +319,41 @@ def proportional_sum(eqn: JaxprEqn, epsilon: float, value: jax.Array) -> jax.Arr
 
     run.defvjp(forward, backward)
     return run(value)
+
+
+def bilinear(eqn: JaxprEqn, epsilon: float, left: jax.Array, right: jax.Array) -> jax.Array:
+    """A product of two signals: half to each, shared out as by ``epsilon``."""
+
+    def bound(a: jax.Array, b: jax.Array) -> jax.Array:
+        return _bound(eqn, [a, b])
+
+    @jax.custom_vjp
+    def run(a: jax.Array, b: jax.Array) -> jax.Array:
+        return bound(a, b)
+
+    def forward(a: jax.Array, b: jax.Array) -> tuple[jax.Array, Any]:
+        output = run(a, b)
+        return output, (a, b, output)
+
+    def backward(kept: Any, relevance: jax.Array) -> tuple[jax.Array, jax.Array]:
+        a, b, output = kept
+        _, back = jax.vjp(bound, a, b)
+        by_a, by_b = back(relevance / 2 / _stable(output, epsilon))
+        return a * by_a, b * by_b
+
+    run.defvjp(forward, backward)
+    return run(left, right)
+
+
+@jax.custom_vjp
+def as_relevance(output: jax.Array) -> jax.Array:
+    """A program's output; backwards, its derivative's share of a score becomes relevance.
+
+    Output times derivative: the score itself for one output, and each output's part of a mean.
+    """
+    return output
+
+
+as_relevance.defvjp(
+    lambda output: (output, output), lambda output, derivative: (output * derivative,)
+)
