@@ -8,7 +8,7 @@ that depends on it alone, element by element, are run in NumPy on a few numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -125,6 +125,28 @@ def functions(jaxpr: Jaxpr) -> list[list[Function]]:
         output = eqn.outvars[0]
         steps[output] = Function(source, output, (*before.values(), eqn))
         found.setdefault(source, []).append(steps[output])
+    return list(found.values())
+
+
+def onwards(source: Any, steps: Sequence[Function]) -> list[Function]:
+    """Of the functions of one value, those that are functions of another of these values too.
+
+    Args:
+      source: the output of one of ``steps``.
+      steps: all functions of one value, as ``functions`` has them.
+    """
+    outputs = {steps[0].source, *(step.output for step in steps)}
+    found: dict[Any, Function] = {}
+    for step in steps:
+        *before, last = step.eqns
+        read = [v for v in last.invars if not isinstance(v, Literal) and v in outputs]
+        if not all(v is source or v in found for v in read):
+            continue
+        made = {id(eqn): eqn for eqn in before if eqn.outvars[0] not in outputs}
+        for variable in read:
+            if variable is not source:
+                made.update((id(eqn), eqn) for eqn in found[variable].eqns)
+        found[step.output] = Function(source, step.output, (*made.values(), last))
     return list(found.values())
 
 

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
-from reportgen.rewrite.elementwise import Function, functions
+from reportgen.rewrite.elementwise import Function, functions, onwards
 from reportgen.rewrite.inline import changed_inside, inlined, retraced
 from reportgen.rewrite.interpreter import bodies
 
@@ -45,7 +45,7 @@ class RectifierRule:
 
     def __call__(self, closed: ClosedJaxpr) -> ClosedJaxpr:
         """The program rewritten; it has no calls any more."""
-        return self._rewritten(inlined(closed))
+        return self._rewritten(_plain(closed))
 
     def _rewritten(self, closed: ClosedJaxpr) -> ClosedJaxpr:
         closed = changed_inside(closed, self._rewritten)
@@ -86,7 +86,19 @@ _rectified.defvjp(_forward, _backward)
 
 def rectifiers(closed: ClosedJaxpr) -> tuple[str, ...]:
     """The kind of every rectifier of a program: ``ReLU``, ``leaky ReLU`` or ``smooth``."""
-    return tuple(_kinds(inlined(closed).jaxpr))
+    return tuple(_kinds(_plain(closed).jaxpr))
+
+
+def _plain(closed: ClosedJaxpr) -> ClosedJaxpr:
+    """The program without calls, and without clamps: they are two bounds, each with its rule."""
+
+    def run(eqn: JaxprEqn, inputs: list[Any]) -> list[Any] | None:
+        if eqn.primitive.name != "clamp":
+            return None
+        low, x, high = inputs
+        return [jnp.minimum(jnp.maximum(x, low), high)]
+
+    return inlined(retraced(inlined(closed), run))
 
 
 def _kinds(jaxpr: Jaxpr) -> Iterator[str]:
@@ -103,21 +115,91 @@ class _Rectifier(NamedTuple):
     function: Function
 
 
+# Of every variable: the operations that read it, and which of their operands it is.
+Uses = dict[Any, list[tuple[Any, int]]]
+
+
+def _uses(jaxpr: Jaxpr) -> Uses:
+    uses: Uses = {}
+    for variable in jaxpr.outvars:
+        if not isinstance(variable, Literal):
+            uses.setdefault(variable, []).append((None, 0))  # what is returned is used outside
+    # Backwards, so that it is known of each operation whether anything needs it.
+    for eqn in reversed(jaxpr.eqns):
+        if any(variable in uses for variable in eqn.outvars):
+            for place, variable in enumerate(eqn.invars):
+                if not isinstance(variable, Literal):
+                    uses.setdefault(variable, []).append((eqn, place))
+    return uses
+
+
 def _found(jaxpr: Jaxpr) -> dict[Any, _Rectifier]:
     """The rectifiers of a program by the variable of each one's output."""
-    uses: dict[Any, list[tuple[JaxprEqn, int]]] = {}
-    for eqn in jaxpr.eqns:
-        for place, variable in enumerate(eqn.invars):
-            if not isinstance(variable, Literal):
-                uses.setdefault(variable, []).append((eqn, place))
-    found = {}
+    uses = _uses(jaxpr)
+    found: dict[Any, _Rectifier] = {}
     for steps in functions(jaxpr):
-        # The last one: GELU or ELU as a whole, and not a part of it that looks like a rectifier.
-        for step in reversed(steps):
-            if (kind := _kind(step)) and not _is_guard(step.output, uses):
-                found[step.output] = _Rectifier(kind, step)
-                break
+        whole = _outermost(steps, uses)
+        inside = {id(eqn) for rectifier in whole for eqn in rectifier.function.eqns}
+        parts: dict[Any, _Rectifier] = {}
+        for step in steps:
+            if id(step.eqns[-1]) not in inside:
+                # What is scaled or shifted first is a rectifier of another value: relu(x / 2 + 1).
+                for rectifier in _outermost(onwards(step.output, steps), uses):
+                    if not _belongs_to_gate(rectifier, steps):
+                        parts.setdefault(rectifier.function.output, rectifier)
+        for rectifier in (_sharp(one, steps) for one in (*parts.values(), *whole)):
+            if not _is_guard(rectifier.function.output, uses):
+                found[rectifier.function.output] = rectifier
     return found
+
+
+def _outermost(steps: list[Function], uses: Uses) -> list[_Rectifier]:
+    """The rectifiers among functions, without those that are only a part of another.
+
+    So GELU or ELU as a whole, and not what in them looks like a rectifier.
+    """
+    kinds = [_Rectifier(kind, step) for step in steps if (kind := _kind(step))]
+
+    def is_part(inner: Function, outer: Function) -> bool:
+        of_outer = {id(eqn) for eqn in outer.eqns}
+        return inner is not outer and all(
+            id(eqn) in of_outer for eqn, _ in uses.get(inner.output, [(None, 0)])
+        )
+
+    return [
+        one for one in kinds if not any(is_part(one.function, other.function) for other in kinds)
+    ]
+
+
+def _sharp(rectifier: _Rectifier, steps: list[Function]) -> _Rectifier:
+    """relu(x - 0.1) as ReLU of that difference, which bends there, and not as a function of x."""
+    output = rectifier.function.output
+    inner = {id(eqn) for eqn in rectifier.function.eqns}
+    for step in steps:
+        if rectifier.kind != "smooth" or id(step.eqns[-1]) not in inner or step.output is output:
+            continue
+        for function in onwards(step.output, steps):
+            if function.output is output and (kind := _kind(function)) not in ("", "smooth"):
+                return _Rectifier(kind, function)
+    return rectifier
+
+
+def _belongs_to_gate(rectifier: _Rectifier, steps: list[Function]) -> bool:
+    """Whether a rectifier of a shifted or scaled value is a part of a sigmoid or its logarithm.
+
+    Hard sigmoid is written relu6(x + 3) / 6, and the sigmoid's logarithm -softplus(-x).
+    """
+    last = rectifier.function.eqns[-1]
+    for step in steps:
+        if not any(eqn is last for eqn in step.eqns):
+            continue
+        y = step(_NUMBERS)
+        flat = abs(y[0] - y[1]) < 1e-3 and abs(y[-1] - y[-2]) < 1e-3
+        if flat and y[_NUMBERS == 0] != 0:
+            return True
+        if rectifier.kind == "smooth" and y.max() < 1:
+            return True
+    return False
 
 
 # Operations whose operand at this place must not be negative, or not be zero.
@@ -125,22 +207,25 @@ _GUARDED = {("sqrt", 0), ("rsqrt", 0), ("log", 0), ("pow", 0), ("div", 1)}
 _PASSED = frozenset({"broadcast_in_dim", "reshape", "squeeze", "convert_element_type"})
 
 
-def _is_guard(variable: Any, uses: dict[Any, list[tuple[JaxprEqn, int]]]) -> bool:
+def _is_guard(variable: Any, uses: Uses) -> bool:
     """Whether a value is a variance, say, that was kept from falling below zero for its root."""
-    for eqn, place in uses.get(variable, ()):
+
+    def guards(eqn: JaxprEqn | None, place: int) -> bool:
+        if eqn is None:
+            return False
         name = eqn.primitive.name
         if (name, place) in _GUARDED:
             return True
         alone = sum(not isinstance(v, Literal) for v in eqn.invars) == 1
         moves_on = name in _PASSED or (name in ("add", "mul") and alone)
-        if moves_on and _is_guard(eqn.outvars[0], uses):
-            return True
-    return False
+        return moves_on and _is_guard(eqn.outvars[0], uses)
+
+    return bool(uses.get(variable)) and all(guards(*use) for use in uses[variable])
 
 
 def _kind(function: Function) -> str:
     """What a function of one number is: a rectifier of some kind, or nothing (empty)."""
-    if not np.issubdtype(function.output.aval.dtype, np.floating):
+    if not jnp.issubdtype(function.output.aval.dtype, jnp.floating):
         return ""
     y = function(_NUMBERS)
     if not np.isfinite(y).all():
