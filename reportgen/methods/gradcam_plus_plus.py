@@ -18,12 +18,32 @@ from reportgen.methods.class_activation import ClassActivation, capture
 from reportgen.models.base import Model
 
 
+def alphas(activation: jax.Array, gradient: jax.Array) -> jax.Array:
+    """``α = g² / (2 g² + g³ · sum over positions of A_k)``, and 0 where g is.
+
+    Equation 19: that of the exponential of the score, whose derivatives are powers of the score's
+    gradient g. Where g is positive and A rectified, α is above 0 and at most 1/2; where A is not
+    rectified there is a pole, near which α is large and of either sign.
+
+    Args:
+      activation: A, (N, h, w, K).
+      gradient: g, of the score by it, (N, h, w, K).
+
+    Returns:
+      (N, h, w, K); 0 on the pole itself.
+    """
+    total = activation.sum(axis=(1, 2), keepdims=True)
+    # g² divided out: its powers underflow for gradients that are small but count.
+    below = 2 + gradient * total
+    usable = (gradient != 0) & (below != 0)
+    return jnp.where(usable, 1 / jnp.where(usable, below, 1), 0)
+
+
 def gradcam_plus_plus(activation: jax.Array, gradient: jax.Array) -> jax.Array:
     """ReLU(sum over channels k of w_k A_k), w_k = sum over positions of α ReLU(g).
 
-    ``α = g² / (2 g² + g³ · sum over positions of A_k)``, and 0 where g is (equation 19: that of
-    the exponential of the score, whose derivatives are powers of the score's gradient g). The
-    exponential itself is one positive factor of the whole map; it is left out, since it overflows.
+    The exponential of the score is one positive factor of the whole map; it is left out, since it
+    overflows.
 
     Args:
       activation: A, (N, h, w, K).
@@ -32,11 +52,7 @@ def gradcam_plus_plus(activation: jax.Array, gradient: jax.Array) -> jax.Array:
     Returns:
       (N, h, w), not negative, in scores.
     """
-    total = activation.sum(axis=(1, 2), keepdims=True)
-    # g² divided out: its powers underflow for gradients that are small but count.
-    below = 2 + gradient * total
-    usable = (gradient != 0) & (below != 0)
-    alpha = jnp.where(usable, 1 / jnp.where(usable, below, 1), 0)
+    alpha = alphas(activation, gradient)
     weights = (alpha * jnp.maximum(gradient, 0)).sum(axis=(1, 2))
     return jnp.maximum(jnp.einsum("nhwk,nk->nhw", activation, weights), 0)
 
@@ -61,5 +77,7 @@ class GradCAMPlusPlus(ClassActivation):
     def explain(
         self, model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array, batch: int
     ) -> Maps:
-        maps = gradcam_plus_plus(*capture(model, self.path, x, targets))
-        return Maps(self.enlarged(maps, x), {})
+        seen = capture(model, self.path, x, targets)
+        largest = jnp.where(seen.gradient > 0, jnp.abs(alphas(*seen)), 0).max(axis=(1, 2, 3))
+        facts = {"largest |α|, at most 0.5 if rectified": largest}
+        return Maps(self.enlarged(gradcam_plus_plus(*seen), x), facts)

@@ -303,7 +303,7 @@ def test_cam_of_class_maps_is_the_channel(squeezenet: tuple[Any, jax.Array]) -> 
     assert max(float(varies), float(besides)) < 1e-4
     # A rectifier lies between fire9 and the mean.
     assert float(departures(model, "fire9", jnp.concatenate([x, -x]))[0]) > 0.01
-    seen = capture(model, "conv10", x, jnp.array([7]))
+    seen = jax.jit(capture, static_argnums=1)(model, "conv10", x, jnp.array([7]))
     np.testing.assert_allclose(cam(*seen)[0], seen.activation[0, :, :, 7], rtol=1e-4, atol=1e-4)
 
 

@@ -1,0 +1,140 @@
+"""Grad-CAM and guided Grad-CAM with the rectifiers' other rules, against Captum and by laws."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from reportgen.core.errors import NotApplicableError
+from reportgen.methods.class_activation import capture, enlarge
+from reportgen.methods.gradcam import gradcam
+from reportgen.methods.guided_gradcam import guided_gradcam
+from reportgen.rewrite.rectifiers import RectifierRule
+from tests.methods.small_networks import SPEC, TARGETS, WEIGHTS, Small, X
+from tests.peers.classic import carried, picture
+
+
+@pytest.fixture(scope="module")
+def network(model_of: Callable[..., Any]) -> Any:
+    return model_of(Small, SPEC).with_parameters(WEIGHTS)
+
+
+def _backward(network: Any, targets: Any, rule: str) -> np.ndarray:
+    """The gradient by conv2 with a rule at dense1's rectifier, written out."""
+    values = {name: np.asarray(v, np.float64) for name, v in WEIGHTS.items()}
+    flat = np.asarray(network.activation("conv2", X), np.float64).reshape(len(X), -1)
+    before = flat @ values["dense1.kernel"] + values["dense1.bias"]
+    back = values["dense2.kernel"][:, np.asarray(targets)].T
+    if rule != "plain":
+        back = np.maximum(back, 0)
+    if rule != "relu":
+        back = back * (before > 0)
+    return (back @ values["dense1.kernel"].T).reshape(-1, 6, 6, 8)
+
+
+@pytest.mark.parametrize("rule", ["plain", "guided", "relu"])
+def test_gradients_by_hand(rule: Any, network: Any) -> None:
+    """Through the settings, so that each name stands for its rule."""
+    from reportgen.methods.gradcam import GradCAM
+
+    method = GradCAM(
+        count=1,
+        target="predicted",
+        opacity=0.5,
+        percentile=99,
+        layer="conv2",
+        resize="nearest",
+        gradients=rule,
+    )
+    keys = jax.random.split(jax.random.key(0), len(X))
+    found = np.asarray(method.explain(network, X, TARGETS, keys, 2).values)
+    weights = _backward(network, TARGETS, rule).mean(axis=(1, 2))
+    activation = np.asarray(network.activation("conv2", X))
+    expected = np.maximum(np.einsum("nhwk,nk->nhw", activation, weights), 0)
+    assert expected.max() > 1e-3
+    expected = expected.repeat(2, axis=1).repeat(2, axis=2)
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_product(network: Any) -> None:
+    """Guided gradient by the rewritten network × Grad-CAM by the network as it is."""
+    found = guided_gradcam(network, "conv2", X, TARGETS, "bilinear")
+    guided = network.rewritten(RectifierRule("guided"))
+
+    def total(x: jax.Array) -> jax.Array:
+        return guided.apply(x)[0][jnp.arange(len(X)), TARGETS].sum()
+
+    maps = enlarge(gradcam(*capture(network, "conv2", X, TARGETS)), 12, 12, "bilinear")
+    expected = np.asarray(jax.grad(total)(X)) * np.asarray(maps)[..., None]
+    assert np.abs(expected).max() > 1e-3
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
+
+
+@pytest.mark.parametrize("mode", ["nearest", "bilinear"])
+def test_against_captum(mode: Any, opened: Callable[..., Any]) -> None:
+    """SqueezeNet; Captum's nearest cell is reckoned from corners unless it is told otherwise."""
+    torch = pytest.importorskip("torch")
+    captum = pytest.importorskip("captum.attr")
+    from tests.peers import torch_classic
+
+    model = jax.eval_shape(lambda: opened("model=squeezenet1_0", "weights=random"))
+    placed = {ours: jnp.asarray(v) for _, _, ours, v in carried("squeezenet1_0", model.parameters)}
+    model = model.with_parameters(placed)
+    x = np.tanh(picture(227, 227) / 128 - 1).astype(np.float32)
+    peer = torch_classic.filled("squeezenet1_0")
+    given = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous().requires_grad_()
+    layer = peer.get_submodule("features.12")
+    coarse = captum.LayerGradCam(peer, layer).attribute(given, 7, relu_attributions=True)
+    run = jax.jit(lambda model, x: gradcam(*capture(model, "fire9", x, jnp.array([7]))))
+    ours = run(model, jnp.asarray(x))
+    _assert_close(ours, coarse[:, 0].detach().numpy())
+    their_mode = {"nearest": "nearest-exact"}.get(mode, mode)
+    with pytest.warns(UserWarning, match="backward hooks"):
+        fine = captum.GuidedGradCam(peer, layer).attribute(given, 7, interpolate_mode=their_mode)
+    fused = jax.jit(guided_gradcam, static_argnums=(1, 4))
+    found = fused(model, "fire9", jnp.asarray(x), jnp.array([7]), mode)
+    _assert_close(found, fine.permute(0, 2, 3, 1).detach().numpy())
+
+
+def _assert_close(ours: Any, theirs: np.ndarray) -> None:
+    assert np.abs(theirs).max() > 0
+    assert np.abs(np.asarray(ours) - theirs).max() <= 1e-4 * np.abs(theirs).max()
+
+
+@pytest.mark.parametrize("method", ["gradcam", "guided_gradcam"])
+def test_without_rectifiers_other_rules_are_refused(
+    method: str, model_of: Callable[..., Any], run_method: Any, lenet: Any
+) -> None:
+    class Smooth(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs) -> None:
+            self.conv = nnx.Conv(1, 4, (3, 3), strides=4, rngs=rngs)
+            self.out = nnx.Linear(4, 10, rngs=rngs)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return self.out(jnp.tanh(self.conv(x)).mean((1, 2)))
+
+    model = model_of(Smooth, lenet.spec)
+    overrides = ["method.gradcam.gradients=relu"] if method == "gradcam" else []
+    with pytest.raises(NotApplicableError, match=f"{method} changes the derivative of rectifiers"):
+        run_method(method, *overrides, model=model)
+
+
+@pytest.mark.parametrize(
+    "method",
+    ["gradcam", "gradcam_plus_plus", "hirescam", "layercam", "eigencam", "guided_gradcam"],
+)
+def test_a_map_does_not_depend_on_its_batch(method: str, run_method: Any) -> None:
+    together = run_method(method, f"method.{method}.count=5")
+    alone = run_method(method, f"method.{method}.count=5", "engine.batch=1")
+    for one, other in zip(together.blocks, alone.blocks, strict=True):
+        scale = np.abs(other.blocks[0].map).max()
+        assert scale > 0
+        # Grad-CAM++ has a pole where activations are not rectified, as LeNet's: it magnifies.
+        tolerance = 1e-2 if method == "gradcam_plus_plus" else 1e-4
+        assert np.abs(one.blocks[0].map - other.blocks[0].map).max() <= tolerance * scale

@@ -1,0 +1,171 @@
+"""Score-CAM against loops and its peers, and the laws that it keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from reportgen.core.errors import ConfigError, NotApplicableError
+from reportgen.methods.class_activation import enlarge
+from reportgen.methods.scorecam import scorecam
+from tests.methods.small_networks import SPEC, TARGETS, WEIGHTS, Small, X
+
+GOLDENS = Path(__file__).parents[1] / "goldens"
+
+
+@pytest.fixture(scope="module")
+def network(model_of: Callable[..., Any]) -> Any:
+    return model_of(Small, SPEC).with_parameters(WEIGHTS)
+
+
+def computed(network: Any, layer: str, x: Any = X, targets: Any = TARGETS, **changed: Any) -> Any:
+    keys: dict[str, Any] = {"weight": "probability", "channels": None, "resize": "bilinear"}
+    keys |= {"batch": 4} | changed
+    activation = network.activation(layer, x)
+    return jax.jit(lambda m, x, t, a: scorecam(m, x, t, a, **keys))(network, x, targets, activation)
+
+
+def by_loops(network: Any, layer: str, weight: str, channels: int | None) -> np.ndarray:
+    """Image by image, channel by channel."""
+    activations = np.asarray(network.activation(layer, X), np.float64)
+    made = []
+    for image, target, a in zip(np.asarray(X), np.asarray(TARGETS), activations, strict=True):
+        spread = a.std(axis=(0, 1))
+        kept = np.argsort(-spread)[: channels or a.shape[-1]]
+        kept = [k for k in kept if a[..., k].max() > a[..., k].min()]
+        scores = []
+        for k in kept:
+            mask = np.asarray(enlarge(jnp.asarray(a[None, ..., k]), 12, 12, "bilinear"))[0]
+            mask = (mask - mask.min()) / (mask.max() - mask.min())
+            masked = jnp.asarray(image * mask[..., None], jnp.float32)[None]
+            scores.append(np.asarray(network.apply(masked)[0][0], np.float64))
+        if weight == "probability":
+            exponential = np.exp(scores)
+            weights = exponential[:, target] / exponential.sum(axis=1)
+        else:
+            exponential = np.exp(np.array(scores)[:, target])
+            weights = exponential / exponential.sum()
+        total = sum(w * a[..., k] for w, k in zip(weights, kept, strict=True))
+        made.append(np.maximum(total, 0))
+    return np.stack(made)
+
+
+@pytest.mark.parametrize("channels", [None, 3])
+@pytest.mark.parametrize("weight", ["probability", "channels"])
+@pytest.mark.parametrize("layer", ["conv1", "conv2"])
+def test_against_loops(layer: str, weight: str, channels: int | None, network: Any) -> None:
+    found = computed(network, layer, weight=weight, channels=channels)
+    expected = by_loops(network, layer, weight, channels)
+    assert expected.max() > 0.1
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("file", "name", "weight"),
+    [("keras", "scorecam", "probability"), ("torch", "small/score_cam", "channels")],
+)
+def test_against_peers(file: str, name: str, weight: str, network: Any) -> None:
+    """tf-keras-vis and pytorch-grad-cam, at a layer of the input's size: enlarging differs."""
+    with np.load(GOLDENS / f"class_activation_{file}.npz") as arrays:
+        theirs = arrays[name]
+    ours = np.asarray(computed(network, "conv1", weight=weight))
+    assert theirs.max() > 0
+    assert np.abs(ours - theirs).max() <= 1e-4 * theirs.max()
+
+
+@pytest.mark.parametrize("batch", [1, 5, 100])
+def test_no_batch_and_no_neighbour_changes_a_map(batch: int, network: Any) -> None:
+    together = computed(network, "conv2", channels=3, batch=batch)
+    for i in range(len(X)):
+        alone = computed(
+            network, "conv2", X[i : i + 1], TARGETS[i : i + 1], channels=3, batch=batch
+        )
+        np.testing.assert_allclose(alone[0], together[i], rtol=1e-4, atol=1e-6)
+
+
+def test_no_more_inputs_than_a_batch_are_run_at_once(network: Any) -> None:
+    """The largest array of a run does not grow with the number of channels and images."""
+
+    def largest(channels: int, images: int) -> int:
+        x = jnp.repeat(X[:1], images, axis=0)
+        activation = network.activation("conv2", x)
+        closed = jax.make_jaxpr(
+            lambda x, a: scorecam(
+                network,
+                x,
+                jnp.zeros(images, jnp.int32),
+                a,
+                weight="probability",
+                channels=channels,
+                resize="bilinear",
+                batch=2,
+            )
+        )(x, activation)
+        return max(
+            v.aval.size
+            for eqn in _walk(closed.jaxpr)
+            for v in eqn.outvars
+            if len(v.aval.shape) > 2 and v.aval.shape[-3:-1] == (12, 12)
+        )
+
+    assert largest(4, 1) == largest(8, 1) == largest(8, 4)
+
+
+def _walk(jaxpr: Any) -> Any:
+    for eqn in jaxpr.eqns:
+        yield eqn
+        for value in eqn.params.values():
+            for inner in value if isinstance(value, tuple | list) else (value,):
+                body = getattr(inner, "jaxpr", inner)
+                if hasattr(body, "eqns"):
+                    yield from _walk(body)
+
+
+def test_constant_channels_say_nothing(network: Any) -> None:
+    activation = np.array(network.activation("conv2", X))
+    keys: dict[str, Any] = {"channels": None, "resize": "bilinear", "batch": 8}
+    for weight in ("probability", "channels"):
+        more = np.concatenate([activation, np.full((3, 6, 6, 2), 7.0)], axis=-1)
+        found, without = (
+            scorecam(network, X, TARGETS, jnp.asarray(a, jnp.float32), weight=weight, **keys)
+            for a in (more, activation)
+        )
+        np.testing.assert_allclose(found, without, rtol=1e-5, atol=1e-6)
+    dark = scorecam(network, X, TARGETS, jnp.ones((3, 6, 6, 2)), weight="probability", **keys)
+    assert not np.asarray(dark).any()
+
+
+def test_more_channels_than_there_are_is_refused(run_method: Any) -> None:
+    with pytest.raises(ConfigError, match=r"channels is 51, and conv2 has 50"):
+        run_method("scorecam", "method.scorecam.channels=51")
+
+
+def test_one_score_has_no_probability(
+    model_of: Callable[..., Any], run_method: Any, lenet: Any
+) -> None:
+    from flax import nnx
+
+    class One(nnx.Module):
+        def __init__(self, rngs: nnx.Rngs) -> None:
+            self.conv = nnx.Conv(1, 4, (3, 3), strides=4, rngs=rngs)
+            self.out = nnx.Linear(4, 1, rngs=rngs)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return self.out(nnx.relu(self.conv(x)).mean((1, 2)))
+
+    model = model_of(One, lenet.spec)
+    with pytest.raises(NotApplicableError, match=r"net has one score.\n.*weight=channels"):
+        run_method("scorecam", model=model)
+
+
+def test_the_caption_counts_channels(run_method: Any) -> None:
+    overrides = ("method.scorecam.count=1", "method.scorecam.channels=6")
+    (group,) = run_method("scorecam", *overrides).blocks
+    assert "6 of 50 channels" in group.blocks[0].caption.detail
