@@ -78,4 +78,6 @@ class GradCAM(ClassActivation):
             rule = RectifierRule("guided" if self.gradients == "guided" else "deconvnet")
             model = model.rewritten(rule)
         maps = gradcam(*capture(model, self.path, x, targets))
-        return Maps(self.enlarged(maps, x), {})
+        return Maps(
+            self.enlarged(maps, x), {"share of positions above zero": (maps > 0).mean((1, 2))}
+        )

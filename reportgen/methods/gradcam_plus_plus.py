@@ -79,5 +79,9 @@ class GradCAMPlusPlus(ClassActivation):
     ) -> Maps:
         seen = capture(model, self.path, x, targets)
         largest = jnp.where(seen.gradient > 0, jnp.abs(alphas(*seen)), 0).max(axis=(1, 2, 3))
-        facts = {"largest |α|, at most 0.5 if rectified": largest}
-        return Maps(self.enlarged(gradcam_plus_plus(*seen), x), facts)
+        maps = gradcam_plus_plus(*seen)
+        facts = {
+            "share of positions above zero": (maps > 0).mean((1, 2)),
+            "largest |α|, at most 0.5 if rectified": largest,
+        }
+        return Maps(self.enlarged(maps, x), facts)

@@ -49,4 +49,6 @@ class LayerCAM(ClassActivation):
         self, model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array, batch: int
     ) -> Maps:
         maps = layercam(*capture(model, self.path, x, targets))
-        return Maps(self.enlarged(maps, x), {})
+        return Maps(
+            self.enlarged(maps, x), {"share of positions above zero": (maps > 0).mean((1, 2))}
+        )

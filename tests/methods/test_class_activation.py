@@ -220,3 +220,16 @@ def test_the_caption_names_the_layer(run_method: Any) -> None:
     overrides = ("method.gradcam.count=1", "method.gradcam.layer=conv1")
     (group,) = run_method("gradcam", *overrides, "method.gradcam.resize=nearest").blocks
     assert "layer conv1: 24 × 24 cells, enlarged by the nearest" in group.blocks[0].caption.detail
+
+
+def test_the_facts_say_when_nothing_is_lit(run_method: Any) -> None:
+    """A map that is dark everywhere is told from one that is drawn to a pixel."""
+    overrides = [f"method.gradcam.{key}" for key in ("count=8", "layer=conv1", "resize=nearest")]
+    for group in run_method("gradcam", *overrides).blocks:
+        (heatmap,) = group.blocks
+        share = dict(heatmap.facts)["share of positions above zero"]
+        # 24 cells on 28 pixels: some cells fill two.
+        kept = np.floor((np.arange(28) + 0.5) * 24 / 28).astype(int)
+        cells = np.zeros((24, 24))
+        cells[np.ix_(kept, kept)] = heatmap.map
+        assert share == pytest.approx((cells > 0).mean(), abs=1e-6)
