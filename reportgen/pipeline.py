@@ -113,7 +113,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
             model=model,
             images=images,
             own=own,
-            others_make_maps=any(method.makes_maps for method in methods.values()),
+            makers=[name for name, method in methods.items() if method.makes_maps],
         )
         jobs = [prepare(name, method) for name, method in methods.items()]
         stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
@@ -215,7 +215,7 @@ def _prepare(
     model: Model,
     images: ImageBatch,
     own: Sequence[str],
-    others_make_maps: bool = False,
+    makers: Sequence[str] = (),
 ) -> _Job:
     settings = {k: v for k, v in config.method[name].items() if k != "_target_"}
     layers, reason = _select(name, method, model.layers, config)
@@ -231,12 +231,12 @@ def _prepare(
         key=fold_in_name(jax.random.key(config.seed), name),
         batch=config.engine.batch,
         advance=lambda done: None,
-        command=partial(_command, own, (name,)),
+        command=partial(_command, own, (*makers, name) if method.needs_maps else (name,)),
     )
     try:
         if method.needs_images and not images.listed:
             raise NotApplicableError(f"{name} needs images, and data=none gives none.")
-        if method.needs_maps and not others_make_maps:
+        if method.needs_maps and not makers:
             raise NotApplicableError(
                 f"{name} tests the maps of other methods, and none that makes maps is chosen.",
                 f"Choose some beside it: method=[gradcam,{name}]",

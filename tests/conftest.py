@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -140,18 +141,41 @@ def numpy_lenet(lenet: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> Callable[..., Any]:
-    """Run one method on the embedded LeNet as the pipeline does: overrides to its result."""
+    """Run one method on the embedded LeNet as the pipeline does: overrides to its result.
+
+    One that tests maps gets ``maps``: what methods have made, or the names of methods to run first,
+    which take their own overrides.
+    """
     from reportgen import pipeline
     from reportgen.config import read
 
-    def run(name: str, *overrides: str, model: Any = None) -> Any:
-        config = read(composed(f"method={name}", *overrides))
+    def run(
+        name: str,
+        *overrides: str,
+        model: Any = None,
+        maps: Sequence[str] | Mapping[str, Any] = ("saliency", "gradcam"),
+    ) -> Any:
+        mine = [o for o in overrides if not o.startswith("method.") or f".{name}." in o]
+        config = read(composed(f"method={name}", *mine))
         method = pipeline._method(name, config.method[name])
+        made: dict[str, Any] = {}
+        if method.needs_maps:
+            made = (
+                dict(maps)
+                if isinstance(maps, Mapping)
+                else {one: run(one, *overrides, model=model).explained for one in maps}
+            )
         job = pipeline._prepare(
-            name, method, config=config, model=model or lenet, images=digits, own=overrides
+            name,
+            method,
+            config=config,
+            model=model or lenet,
+            images=digits,
+            own=mine,
+            makers=tuple(maps),
         )
         assert job.context is not None
-        return method.run(job.context)
+        return method.run(replace(job.context, explained=made))
 
     return run
 
