@@ -1,0 +1,362 @@
+"""LRP against Captum and Zennit, through every framework, and as a method of a report."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import linen, nnx
+from jax import lax
+
+from reportgen.core.errors import NotApplicableError
+from reportgen.core.spec import InputSpec
+from reportgen.methods.gradients import target_scores
+from reportgen.methods.lrp import LRP, lrp
+from reportgen.rewrite.relevance import RelevanceRule
+from reportgen.rewrite.relevance_rules import Rule
+from tests.peers.attribution import SMALL_SPEC, Small, small_parameters
+from tests.peers.classic import carried, picture
+
+GOLDEN = Path(__file__).parents[1] / "goldens" / "lrp.npz"
+
+explained = jax.jit(lrp, static_argnums=3)
+
+
+def rule(*names: str, epsilon: float = 1e-6) -> RelevanceRule:
+    rules: Any = tuple(Rule(name, epsilon) for name in names)  # type: ignore[arg-type]
+    return RelevanceRule(rules, epsilon)
+
+
+def assert_close(found: Any, expected: Any, tolerance: float = 1e-4) -> None:
+    expected = np.asarray(expected)
+    assert np.abs(np.asarray(found) - expected).max() < tolerance * np.abs(expected).max()
+
+
+def by_captum(network: Any, x: np.ndarray, target: int, epsilon: float) -> np.ndarray:
+    torch = pytest.importorskip("torch", reason="the peer needs the extra 'test'")
+    captum = pytest.importorskip("captum.attr", reason="the peer needs the extra 'test'")
+    from captum.attr._utils.lrp_rules import EpsilonRule
+
+    network = network.double().eval()
+    for module in network.modules():
+        passes = isinstance(module, torch.nn.ReLU | torch.nn.Dropout)
+        if not passes and not list(module.children()):
+            module.rule = EpsilonRule(epsilon)
+    pixels = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).double().requires_grad_()
+    maps = captum.LRP(network).attribute(pixels, target=target).detach().numpy()
+    return np.asarray(maps.transpose(0, 2, 3, 1))
+
+
+# Captum's stabiliser also stands in its max pools, which share nothing out, and it counts a mean
+# where we count a sum: a small epsilon shows the rule itself.
+def test_a_small_network_against_captum(model_of: Any) -> None:
+    torch = pytest.importorskip("torch", reason="the peer needs the extra 'test'")
+
+    class Plain(nnx.Module):
+        def __init__(self, *, rngs: nnx.Rngs) -> None:
+            self.conv1 = nnx.Conv(3, 6, (3, 3), padding="VALID", rngs=rngs)
+            self.conv2 = nnx.Conv(6, 8, (3, 3), strides=(2, 2), padding="VALID", rngs=rngs)
+            self.fc = nnx.Linear(4 * 4 * 8, 5, rngs=rngs)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            x = nnx.max_pool(jax.nn.relu(self.conv1(x)), (2, 2), (2, 2))
+            return self.fc(jax.nn.relu(self.conv2(x)).reshape(len(x), -1))
+
+    model = model_of(Plain, InputSpec(height=20, width=20, channels=3))
+    rng = np.random.default_rng(2)
+    weights = {
+        name: rng.normal(0, 0.3, value.shape).astype("float32")
+        for name, value in model.parameters.items()
+    }
+    network = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 6, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+        torch.nn.Conv2d(6, 8, 3, stride=2), torch.nn.ReLU(), torch.nn.Flatten(),
+        torch.nn.Linear(128, 5),
+    )  # fmt: skip
+    for place, name in ((0, "conv1"), (3, "conv2")):
+        kernel = weights[f"{name}.kernel"].transpose(3, 2, 0, 1).copy()
+        network[place].weight.data = torch.from_numpy(kernel)
+        network[place].bias.data = torch.from_numpy(weights[f"{name}.bias"])
+    dense = weights["fc.kernel"].reshape(4, 4, 8, 5).transpose(3, 2, 0, 1).reshape(5, 128)
+    network[6].weight.data = torch.from_numpy(dense.copy())
+    network[6].bias.data = torch.from_numpy(weights["fc.bias"])
+    x = rng.normal(size=(1, 20, 20, 3)).astype("float32")
+    found, _ = explained(
+        model.with_parameters({name: jnp.asarray(v) for name, v in weights.items()}),
+        jnp.asarray(x), jnp.array([2]), rule("epsilon", epsilon=1e-9),
+    )  # fmt: skip
+    assert_close(found, by_captum(network, x, 2, 1e-9))
+
+
+def test_squeezenet_against_captum(opened: Any) -> None:
+    pytest.importorskip("torch", reason="the peer needs the extra 'test'")
+    from tests.peers.torch_classic import filled
+
+    x = (picture(99, 99) - 128) / 64
+    model = opened("model=squeezenet1_0", "weights=random")
+    weights = {ours: jnp.asarray(v) for *_, ours, v in carried("squeezenet1_0", model.parameters)}
+    target = 5
+    found, score = explained(
+        model.with_parameters(weights), jnp.asarray(x), jnp.array([target]),
+        rule("epsilon", epsilon=1e-9),
+    )  # fmt: skip
+    assert score[0] > 0
+    assert_close(found, by_captum(filled("squeezenet1_0"), x, target, 1e-9))
+
+
+@pytest.fixture(scope="module")
+def golden() -> dict[str, np.ndarray]:
+    with np.load(GOLDEN) as file:
+        return dict(file)
+
+
+def norm(p: Any, name: str, x: jax.Array) -> jax.Array:
+    factor = p[f"{name}.weight"] * lax.rsqrt(p[f"{name}.running_var"] + 1e-5)
+    return (x - p[f"{name}.running_mean"]) * factor + p[f"{name}.bias"]
+
+
+def conv(p: Any, name: str, x: jax.Array, padding: str, stride: int = 1, groups: int = 1) -> Any:
+    y = lax.conv_general_dilated(
+        x, p[f"{name}.weight"], (stride, stride), padding,
+        dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups,
+    )  # fmt: skip
+    return y + p[f"{name}.bias"] if f"{name}.bias" in p else y
+
+
+def dense(p: Any, name: str, x: jax.Array) -> jax.Array:
+    return x @ p[f"{name}.weight"] + p[f"{name}.bias"]
+
+
+def zennit_network(p: Any, x: jax.Array) -> jax.Array:
+    """The network of tests/goldens/lrp.py."""
+    x = jax.nn.silu(norm(p, "bn1", conv(p, "conv1", x, "SAME")))
+    x = nnx.max_pool(x, (2, 2), (2, 2))
+    x = jax.nn.relu(x + norm(p, "bn2", conv(p, "conv2", x, "SAME")))
+    x = jax.nn.relu(conv(p, "conv3", x, "VALID", stride=2, groups=2))
+    x = nnx.avg_pool(x, (2, 2), (2, 2)).reshape(len(x), -1)
+    return dense(p, "dense2", jax.nn.relu(dense(p, "dense1", x)))
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("epsilon",), ("gamma",), ("z_plus",), ("alpha_beta",), ("z_plus", "gamma", "epsilon")],
+    ids="-".join,
+)
+def test_every_rule_against_zennit(names: Any, golden: Any) -> None:
+    from jax.extend.core import jaxpr_as_fun
+
+    x = golden["x"]
+    weights = {name: v for name, v in golden.items() if "relevance" not in name and name != "x"}
+    ordered = sorted(weights)
+
+    def flat(*inputs: Any) -> jax.Array:
+        return zennit_network(dict(zip(ordered, inputs[:-1], strict=True)), inputs[-1])
+
+    leaves = [weights[name] for name in ordered]
+    run = jaxpr_as_fun(rule(*names)(jax.make_jaxpr(flat)(*leaves, x)))
+    targets = np.array([1, 3])
+    found = jax.jit(jax.grad(lambda x: run(*leaves, x)[0][np.arange(2), targets].sum()))(x)
+    expected = golden[f"relevance.{names[0] if len(names) == 1 else 'composite'}"]
+    for one, other in zip(found, expected, strict=True):
+        assert_close(one, other)
+
+
+SPEC = InputSpec(height=10, width=10, channels=3)
+
+
+class OfNnx(nnx.Module):
+    def __init__(self, *, rngs: nnx.Rngs) -> None:
+        self.conv = nnx.Conv(3, 8, (3, 3), rngs=rngs)
+        self.norm = nnx.BatchNorm(8, epsilon=1e-3, rngs=rngs)
+        self.head = nnx.Linear(8, 4, rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        x = nnx.max_pool(jax.nn.relu(self.norm(self.conv(x))), (2, 2), (2, 2))
+        return self.head(x.mean(axis=(1, 2)))
+
+
+class OfLinen(linen.Module):
+    @linen.compact
+    def __call__(self, x: jax.Array, train: bool = True) -> Any:
+        x = linen.Conv(8, (3, 3), name="conv")(x)
+        x = linen.BatchNorm(use_running_average=not train, epsilon=1e-3, name="norm")(x)
+        x = linen.max_pool(linen.relu(x), (2, 2), (2, 2))
+        return linen.Dense(4, name="head")(x.mean(axis=(1, 2)))
+
+
+def of_function() -> Any:
+    shapes = {"conv": {"kernel": (3, 3, 3, 8), "bias": (8,)}}
+    shapes["norm"] = dict.fromkeys(("scale", "bias", "mean", "var"), (8,))
+    shapes["head"] = {"kernel": (8, 4), "bias": (4,)}
+
+    def init(key: jax.Array) -> Any:
+        return jax.tree.map(jnp.ones, shapes, is_leaf=lambda v: isinstance(v, tuple))
+
+    def forward(p: Any, x: jax.Array) -> jax.Array:
+        x = conv({"conv.weight": p["conv"]["kernel"]}, "conv", x, "SAME")
+        n = p["norm"]
+        x = (x + p["conv"]["bias"] - n["mean"]) / jnp.sqrt(n["var"] + 1e-3) * n["scale"] + n["bias"]
+        x = jnp.maximum(x, 0).reshape(-1, 5, 2, 5, 2, 8).max(axis=(2, 4))
+        return x.mean(axis=(1, 2)) @ p["head"]["kernel"] + p["head"]["bias"]
+
+    return init, forward
+
+
+def of_keras() -> Any:
+    keras = pytest.importorskip("keras", reason="Keras models need the extra keras")
+    layers = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((10, 10, 3)),
+            layers.Conv2D(8, 3, padding="same", name="conv"),
+            layers.BatchNormalization(epsilon=1e-3, name="norm"),
+            layers.ReLU(name="relu"),
+            layers.MaxPooling2D(name="pool"),
+            layers.GlobalAveragePooling2D(name="mean"),
+            layers.Dense(4, name="head"),
+        ]
+    )
+
+
+def placed(model: Any) -> Any:
+    """The same weights under every framework's names."""
+    other = {"gamma": "scale", "beta": "bias", "moving_mean": "mean", "moving_variance": "var"}
+    weights = {}
+    for name, value in model.parameters.items():
+        layer, _, leaf = name.rpartition(".")
+        leaf = other.get(leaf, leaf)
+        rng = np.random.default_rng(list(f"{layer.rpartition('.')[2]}.{leaf}".encode()))
+        drawn = rng.normal(0, 0.5, value.shape)
+        weights[name] = jnp.asarray(drawn**2 + 0.5 if leaf == "var" else drawn, jnp.float32)
+    return model.with_parameters(weights)
+
+
+@pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+@pytest.mark.parametrize("made", [OfLinen, of_function, of_keras])
+def test_every_framework_gives_the_same_relevance(
+    made: Any, model_of: Any, monkeypatch: Any
+) -> None:
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 10, 10, 3)), jnp.float32)
+    targets = jnp.array([1, 3])
+    expected, scores = explained(placed(model_of(OfNnx, SPEC)), x, targets, rule("gamma"))
+    found, same = explained(placed(model_of(made, SPEC)), x, targets, rule("gamma"))
+    np.testing.assert_allclose(same, scores, rtol=1e-4)
+    assert_close(found, expected)
+
+
+@pytest.fixture(scope="module")
+def small(model_of: Any) -> Any:
+    model = model_of(Small, SMALL_SPEC)
+    weights = small_parameters(model.parameters)
+    return model.with_parameters({name: jnp.asarray(v) for name, v in weights.items()})
+
+
+def test_the_network_runs_forward_as_it_was(small: Any) -> None:
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 24, 28, 3)), jnp.float32)
+    run = jax.jit(lambda model, x: model.apply(x))
+    scores, activations = run(small, x)
+    for names in (("alpha_beta",), ("z_plus", "gamma", "epsilon")):
+        rewritten, kept = run(small.rewritten(rule(*names)), x)
+        np.testing.assert_allclose(rewritten, scores, rtol=1e-5, atol=1e-6)
+        assert set(kept) == set(activations)
+        for path, value in kept.items():
+            np.testing.assert_allclose(value, activations[path], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", ["gamma", "alpha_beta"])
+def test_relevance_does_not_depend_on_the_batch(name: str, small: Any) -> None:
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 24, 28, 3)), jnp.float32)
+    targets = jnp.array([0, 4, 2])
+    together, _ = explained(small, x, targets, rule(name))
+    for i in range(3):
+        alone, _ = explained(small, x[i : i + 1], targets[i : i + 1], rule(name))
+        assert_close(together[i], alone[0], 1e-5)
+
+
+@pytest.mark.parametrize(
+    ("score", "more"), [("channel_mean", {}), ("pixel", {"row": 1, "col": 2}), ("norm", {})]
+)
+def test_a_score_made_of_many_outputs_is_shared_out_among_them(
+    score: str, more: Any, model_of: Any
+) -> None:
+    """By what each gave to it: without biases all of the score reaches the pixels."""
+
+    class Dense(nnx.Module):
+        def __init__(self, *, rngs: nnx.Rngs) -> None:
+            self.conv = nnx.Conv(3, 8, (3, 3), use_bias=False, rngs=rngs)
+            self.out = nnx.Conv(8, 2, (3, 3), use_bias=False, rngs=rngs)
+
+        def __call__(self, x: jax.Array) -> jax.Array:
+            return self.out(jax.nn.relu(self.conv(x)))
+
+    model = model_of(Dense, SPEC, score=score, **more)
+    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 10, 10, 3)), jnp.float32)
+    found, scores = explained(model, x, jnp.array([0, 0]), rule("epsilon", epsilon=1e-9))
+    np.testing.assert_allclose(scores, model.apply(x)[0][:, 0], rtol=1e-5)
+    np.testing.assert_allclose(found.sum(axis=(1, 2, 3)), scores, rtol=1e-3)
+    gradient = jax.grad(lambda x: target_scores(model, x, jnp.array([0, 0])).sum())(x)
+    assert_close(found, x * gradient, 1e-3)
+
+
+def test_the_facts_tell_what_reached_the_pixels(run_method: Any, lenet: Any, digits: Any) -> None:
+    (group,) = run_method("lrp", "method.lrp.count=1", "method.lrp.rules=epsilon").blocks
+    scores = lenet.apply(jnp.asarray(lenet.spec.normalise(digits.pixels[0]))[None])[0]
+    heatmap = group.blocks[0]
+    facts = dict(heatmap.facts)
+    total = facts["sum of the map"]
+    assert total == pytest.approx(heatmap.map.sum(), rel=1e-4)
+    share = facts["share of the score that reached the pixels"]
+    assert share == pytest.approx(total / float(scores.max()), rel=1e-4)
+
+
+class Unruly(nnx.Module):
+    def __init__(self, *, rngs: nnx.Rngs) -> None:
+        self.conv1 = nnx.Conv(1, 4, (3, 3), rngs=rngs)
+
+    def __call__(self, x: jax.Array) -> jax.Array:
+        return jnp.cumprod(self.conv1(x).mean(axis=(1, 2)), axis=1)
+
+
+def test_an_operation_without_a_rule_is_refused_by_name(model_of: Any) -> None:
+    model = model_of(Unruly, SPEC.__class__(height=10, width=10, channels=1))
+    settings: Any = LRP(
+        count=1, target="predicted", opacity=0.5, percentile=99.0,
+        rules=("epsilon",), epsilon=1e-6, gamma=0.25, alpha=2.0,
+    )  # fmt: skip
+    with pytest.raises(NotApplicableError, match="no rule for the operation cumprod"):
+        settings.fitted(model)
+
+
+UNRULY = """
+import jax.numpy as jnp
+
+def net():
+    init = lambda key: {"conv1": {"w": jnp.full((784, 10), 0.01)}}
+    return init, lambda p, x: jnp.cumprod(x.reshape(len(x), -1) @ p["conv1"]["w"], axis=1)
+"""
+
+
+def test_it_is_refused_alone_and_skipped_in_a_list(
+    reportgen: Callable[..., tuple[int, str, str]], tmp_path: Path
+) -> None:
+    (tmp_path / "unruly.py").write_text(UNRULY)
+    network = (
+        "model=custom", "model.factory=unruly:net", "model.input.height=28", "model.input.width=28",
+        "model.input.channels=1", "weights=random",
+    )  # fmt: skip
+    code, _, err = reportgen(*network, "method=lrp", "report.dir=a")
+    assert code == 2
+    assert "lrp has no rule for the operation cumprod" in err
+    assert "integrated_gradients" in err
+    code, _, err = reportgen(*network, "method=[lrp,saliency]", "report.dir=b")
+    assert code == 0, err
+    lrp, saliency = json.loads((tmp_path / "b" / "results.json").read_text())["sections"]
+    assert "no rule for the operation cumprod" in lrp["skipped"]
+    assert saliency["skipped"] == ""
