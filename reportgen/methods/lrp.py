@@ -91,6 +91,9 @@ class LRP(Attribution):
             relevance.sum(axis=-1),
             {
                 "sum of the map": left,
-                "share of the score that reached the pixels": left / scores,
+                # Of a score of exactly zero there is nothing to lose.
+                "share of the score that reached the pixels": jnp.where(
+                    scores == 0, 1.0, left / jnp.where(scores == 0, 1.0, scores)
+                ),
             },
         )

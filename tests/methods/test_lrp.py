@@ -316,6 +316,42 @@ def test_the_facts_tell_what_reached_the_pixels(run_method: Any, lenet: Any, dig
     assert share == pytest.approx(total / float(scores.max()), rel=1e-4)
 
 
+def settings(*rules: Any) -> LRP:
+    return LRP(
+        count=1, target="predicted", opacity=0.5, percentile=99.0,
+        rules=rules, epsilon=1e-6, gamma=0.25, alpha=2.0,
+    )  # fmt: skip
+
+
+def test_of_a_score_of_zero_all_reaches_the_pixels(small: Any) -> None:
+    zeros = small.with_parameters({k: jnp.zeros_like(v) for k, v in small.parameters.items()})
+    x = jnp.ones((1, 24, 28, 3))
+    maps = settings("gamma").explain(zeros, x, jnp.array([0]), jnp.zeros((1, 2)), 1)
+    assert not maps.values.any()
+    assert maps.facts["share of the score that reached the pixels"] == 1
+
+
+def test_a_composite_is_dealt_out_over_resnet50(model_of: Any) -> None:
+    """53 convolutions and a dense layer, 18 for each rule; the shortcut runs after its block."""
+    from reportgen.models.zoo.resnet import ResNet50
+    from reportgen.rewrite.inline import inlined
+    from reportgen.rewrite.relevance import products
+
+    spec = InputSpec(height=64, width=64, channels=3)
+    network = model_of(ResNet50, spec)
+    flat = inlined(network.traced()).jaxpr
+    inputs = [False] * (len(flat.invars) - 1) + [True]
+    kernels = [tuple(eqn.invars[1].aval.shape) for eqn in products(flat, inputs)]
+    assert len(kernels) == 54
+    assert kernels[0] == (7, 7, 3, 64)
+    assert kernels[-1] == (2048, 1000)
+    order = [layer.parameters[0][1] for layer in network.layers if layer.kind in ("conv", "dense")]
+    assert kernels == order
+    made = rule("z_plus", "gamma", "epsilon")
+    dealt = [made.at(place, 54).name for place in range(54)]
+    assert dealt == ["z_plus"] * 18 + ["gamma"] * 18 + ["epsilon"] * 18
+
+
 class Unruly(nnx.Module):
     def __init__(self, *, rngs: nnx.Rngs) -> None:
         self.conv1 = nnx.Conv(1, 4, (3, 3), rngs=rngs)
@@ -325,13 +361,9 @@ class Unruly(nnx.Module):
 
 
 def test_an_operation_without_a_rule_is_refused_by_name(model_of: Any) -> None:
-    model = model_of(Unruly, SPEC.__class__(height=10, width=10, channels=1))
-    settings: Any = LRP(
-        count=1, target="predicted", opacity=0.5, percentile=99.0,
-        rules=("epsilon",), epsilon=1e-6, gamma=0.25, alpha=2.0,
-    )  # fmt: skip
+    model = model_of(Unruly, InputSpec(height=10, width=10, channels=1))
     with pytest.raises(NotApplicableError, match="no rule for the operation cumprod"):
-        settings.fitted(model)
+        settings("epsilon").fitted(model)
 
 
 UNRULY = """
