@@ -7,12 +7,13 @@ the authors' evaluation code.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import ClassVar, Literal
 
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.core.blocks import Finding
 from reportgen.core.settings import Count, Positive, settings
 from reportgen.methods.base import Context
 from reportgen.methods.baselines import baseline
@@ -114,6 +115,23 @@ class DeletionInsertion(Faithfulness):
             },
             curves=curves,
         )
+
+    def unfit(self, tested: Sequence[Tested]) -> Mapping[Measure, Finding]:
+        curves = [curve for one in tested for curve in one.curves[INSERTION.name].values()]
+        first, last = (np.mean([curve[k] for curve in curves]) for k in (0, -1))
+        if first <= last / 2:
+            return {}
+        return {
+            INSERTION: Finding(
+                severity="info",
+                check=self.check,
+                message="Insertion tells nothing here: the class's probability is "
+                f"{first:.4g} in the blurred images already, {last:.4g} in the whole ones.",
+                value=float(first),
+                threshold=float(last / 2),
+                advice=f"Blur more: method.deletion_insertion.blur={3 * self.blur:.2g}",
+            )
+        }
 
     def figures(self, context: Context) -> Mapping[str, Figure]:
         height, width, _ = context.model.spec.shape

@@ -175,6 +175,10 @@ class Faithfulness(Method):
         """How to draw the curves of ``Tested``, by name."""
         return {}
 
+    def unfit(self, tested: Sequence[Tested]) -> Mapping[Measure, Finding]:
+        """Measures that tell nothing of these images, and why; nothing is judged by them."""
+        return {}
+
     def work(self, context: Context) -> int:
         return context.images.first(self.count)
 
@@ -189,6 +193,7 @@ class Faithfulness(Method):
         context.advance(self.work(context) - done)
         if not tested:
             return Result(blocks=(nothing(),), intro=self.intro)
+        unfit = self.unfit(tested)
         values = {
             measure: [one.values[measure.name] for one in tested] for measure in self.measures
         }
@@ -209,7 +214,10 @@ class Faithfulness(Method):
                 for measure in self.measures
                 if measure.judged and any(name in each for each in values[measure])
             },
-            findings=tuple(self._findings(context, values)),
+            findings=(
+                *self._findings(context, {m: v for m, v in values.items() if m not in unfit}),
+                *unfit.values(),
+            ),
             evidence=_evidence(context, found, values),
         )
 
@@ -262,8 +270,7 @@ class Faithfulness(Method):
         self, context: Context, values: Mapping[Measure, Sequence[Mapping[str, float]]]
     ) -> Iterable[Finding]:
         for name, one in context.explained.items():
-            for measure in self.measures:
-                taken = values[measure]
+            for measure, taken in values.items():
                 if not measure.judged or not any(name in each for each in taken):
                     continue
                 own = average(taken, name)

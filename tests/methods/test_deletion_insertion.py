@@ -104,13 +104,22 @@ def test_a_map_that_says_nothing_is_the_random_one_and_is_told(
 ) -> None:
     made = run_method("saliency").explained
     flat = {"saliency": replace(made, maps=np.zeros_like(made.maps))}
-    result = run_method("deletion_insertion", STEPS, ONE, maps=flat)
+    blur = "method.deletion_insertion.blur=0.2"
+    result = run_method("deletion_insertion", STEPS, ONE, blur, maps=flat)
     for curves in _curves(result).values():
         np.testing.assert_array_equal(curves["Saliency"], curves[RANDOM])
     told = {finding.where: finding for finding in result.findings}
     assert told["saliency"].severity == "warn"
     own = result.metrics["Saliency: deletion AUC"]
     assert f"deletion AUC is {own:.4g}, a random map's {own:.4g}" in result.findings[0].message
+
+
+def test_insertion_is_not_judged_where_the_blurred_image_shows_the_class(run_method: Any) -> None:
+    sharp = run_method("deletion_insertion", STEPS).findings
+    assert [f.severity for f in sharp if "nsertion" in f.message] == ["info"]
+    assert "blur=0.067" in sharp[-1].advice
+    soft = run_method("deletion_insertion", STEPS, "method.deletion_insertion.blur=0.2").findings
+    assert not [f for f in soft if f.severity == "info"]
 
 
 def test_numbers_stand_beside_each_map(run_method: Any) -> None:
