@@ -332,20 +332,24 @@ def test_of_a_score_of_zero_all_reaches_the_pixels(small: Any) -> None:
 
 
 def test_a_composite_is_dealt_out_over_resnet50(model_of: Any) -> None:
-    """53 convolutions and a dense layer, 18 for each rule; the shortcut runs after its block."""
-    from reportgen.models.zoo.resnet import ResNet50
+    """53 convolutions and a dense layer, 18 for each rule, in the order that the layers run in."""
+    from reportgen.models.zoo.resnet import ResNet
     from reportgen.rewrite.inline import inlined
     from reportgen.rewrite.relevance import products
 
-    spec = InputSpec(height=64, width=64, channels=3)
-    network = model_of(ResNet50, spec)
+    class ResNet50(ResNet):
+        def __init__(self, *, rngs: nnx.Rngs) -> None:
+            super().__init__(depth=50, rngs=rngs)
+
+    network = model_of(ResNet50, InputSpec(height=64, width=64, channels=3))
     flat = inlined(network.traced()).jaxpr
     inputs = [False] * (len(flat.invars) - 1) + [True]
     kernels = [tuple(eqn.invars[1].aval.shape) for eqn in products(flat, inputs)]
     assert len(kernels) == 54
     assert kernels[0] == (7, 7, 3, 64)
     assert kernels[-1] == (2048, 1000)
-    order = [layer.parameters[0][1] for layer in network.layers if layer.kind in ("conv", "dense")]
+    taken = [layer for layer in network.layers if layer.kind in ("conv", "dense")]
+    order = [dict(layer.parameters)["kernel"] for layer in taken]
     assert kernels == order
     made = rule("z_plus", "gamma", "epsilon")
     dealt = [made.at(place, 54).name for place in range(54)]
