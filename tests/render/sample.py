@@ -98,6 +98,22 @@ def every_block(rng: np.random.Generator, name: str = "conv1") -> tuple[Any, ...
             colormap="Blues",
             caption=made,
         ),
+        blocks.Comparison(
+            image=image,
+            maps=tuple(
+                blocks.ComparedMap(
+                    title=name,
+                    subtitle=name,
+                    map=rng.normal(size=image.shape[:2]),
+                    low=-1.0,
+                    high=1.0,
+                    colormap=colormap,
+                    opacity=0.5,
+                )
+                for colormap in ("RdBu_r", "inferno")
+            ),
+            caption=made,
+        ),
         blocks.Gallery(
             items=(
                 blocks.GalleryItem(
