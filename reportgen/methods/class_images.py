@@ -1,33 +1,29 @@
 """Class images: for each output, a picture that gives it a high score.
 
 Simonyan, Vedaldi, Zisserman: Deep Inside Convolutional Networks (2013), arXiv:1312.6034; the
-procedure is in ``synthesis/class_score.py``.
+procedures are ``synthesis/class_score.py`` (``octaves``) and ``synthesis/procedure.py``.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Annotated, ClassVar
+from collections.abc import Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
+import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
 from reportgen.core.blocks import Block, Montage, Table, Text
-from reportgen.core.settings import (
-    Count,
-    NotNegative,
-    Positive,
-    Real,
-    Reals,
-    Texts,
-    Whole,
-    settings,
-)
-from reportgen.methods.base import Context, Method, Result
-from reportgen.methods.synthesis import class_score
-from reportgen.methods.synthesis.batches import at_once
-from reportgen.methods.synthesis.pictures import check_drawable, tiles
+from reportgen.core.settings import Positive, Reals, Texts, Whole, settings
+from reportgen.methods.base import Context, Result
+from reportgen.methods.class_activation import default_layer, spatial_layers
+from reportgen.methods.synthesis import class_score, presets, procedure
+from reportgen.methods.synthesis.batches import at_once, batches
+from reportgen.methods.synthesis.objectives import Objective
+from reportgen.methods.synthesis.pictures import tiles
 from reportgen.methods.synthesis.schedule import sizes
+from reportgen.methods.synthesis.settings import Ascent
 from reportgen.methods.targets import class_index, softmax
 from reportgen.models.base import Model
 
@@ -35,77 +31,93 @@ _LARGEST = 412
 
 
 @settings
-class ClassImages(Method):
+class ClassImages(Ascent):
     """Settings of the method; ``conf/method/class_images.yaml`` says what each does."""
 
     title: ClassVar[str] = "Class images"
-    needs_images: ClassVar[bool] = False
     unit: ClassVar[tuple[str, str]] = ("class", "classes")
+    others: ClassVar[Mapping[str, Mapping[str, Any]]] = {"octaves": presets.OCTAVES}
 
     classes: Annotated[Texts | None, Field(min_length=1)]
-    size: Count | None
-    scales: Whole
-    factor: Annotated[Positive, Field(gt=1)]
-    steps: Count
-    step_size: Positive
-    start: Real
-    noise: NotNegative
-    tv_weight: NotNegative
-    lp_weight: NotNegative
-    lp: Annotated[Positive, Field(ge=1)]
-    jitter: Whole
-    value_range: Annotated[Reals, Field(min_length=2, max_length=2)]
-    batch: Count | None
+    preset: Literal["octaves", "keras_vis", "tf_keras_vis", "lucid", "maco"]
+    scales: Whole | None
+    factor: Annotated[Positive | None, Field(gt=1)]
+    value_range: Annotated[Reals | None, Field(min_length=2, max_length=2)]
 
-    def __post_init__(self) -> None:
-        low, high = self.value_range
+    def check(self, values: Mapping[str, Any]) -> None:
+        super().check(values)
+        low, high = values.get("value_range", (0, 255))
         if not 0 <= low < high <= 255:
             raise ValueError("value_range must be two numbers, the lower first, within 0 to 255")
+        if self.preset == "octaves" and len(values["jitter"]) > 1:
+            raise ValueError("the preset octaves takes one jitter, not one before and one after")
 
     def work(self, context: Context) -> int:
-        check_drawable(context.model.spec.channels)
+        self.needed(context)
         return len(self._classes(context.model))
 
     def run(self, context: Context) -> Result:
         model = context.model
         classes = self._classes(model)
-        low, high = self.value_range
-        made = class_score.synthesise(
-            model,
-            classes,
-            class_score.Penalties(
-                tv_weight=self.tv_weight,
-                lp_weight=self.lp_weight,
-                lp=self.lp,
-                low=low,
-                high=high,
-            ),
-            key=context.key,
-            shapes=self._shapes(model),
-            steps=self.steps,
-            step_size=self.step_size,
-            start=self.start,
-            amount=self.noise,
-            jitter=self.jitter,
-            batch=at_once(self.batch, context.batch),
-            advance=context.advance,
-        )
+        if self.preset == "octaves":
+            made = self._octaves(context, classes)
+        else:
+            made = self._ascended(context, classes)
+        wanted = np.repeat(classes, self.images)
         predicted = made.logits.argmax(axis=-1)
         blocks: list[Block] = [self._montage(context, classes, made)]
         if other := [
             f"{model.classes[k]} (taken for {model.classes[p]})"
-            for k, p in zip(classes, predicted, strict=True)
+            for k, p in zip(wanted, predicted, strict=True)
             if k != p
         ]:
             text = "The network does not assign these pictures to their own class: "
             blocks.append(Text(text=f"{text}{', '.join(other)}.", tone="note"))
-        blocks.append(_table(model, classes, made))
+        blocks += [_table(model, wanted, made), self.procedure()]
         intro = (
-            "For each class a picture that gives its logit a high value, found by gradient ascent "
-            "and kept smooth and dark by regularisers: what the network looks for, not what the "
-            "class looks like."
+            "For each class a picture that gives its logit a high value, found by gradient ascent: "
+            "what the network looks for, not what the class looks like."
         )
         return Result(blocks=tuple(blocks), intro=intro)
+
+    def _octaves(self, context: Context, classes: list[int]) -> class_score.ClassImages:
+        values = self.values
+        low, high = values["value_range"]
+        return class_score.synthesise(
+            context.model,
+            classes,
+            class_score.Penalties(
+                tv_weight=values["tv_weight"],
+                lp_weight=values["lp_weight"],
+                lp=values["lp"],
+                low=low,
+                high=high,
+            ),
+            key=context.key,
+            shapes=self._shapes(context.model),
+            steps=values["steps"],
+            step_size=values["step_size"],
+            start=values["start"],
+            amount=values["noise"],
+            jitter=values["jitter"][0],
+            batch=at_once(self.batch, context.batch),
+            advance=context.advance,
+        )
+
+    def _ascended(self, context: Context, classes: list[int]) -> class_score.ClassImages:
+        model, batch = context.model, at_once(self.batch, context.batch)
+        differing = default_layer(model) if self.images > 1 and spatial_layers(model) else ""
+        objective = Objective(kind="class", path=differing)
+        made = procedure.synthesise(
+            model,
+            self.plan(context, objective, self.sides(model, square=False)),
+            classes,
+            key=context.key,
+            batch=batch,
+            advance=context.advance,
+        )
+        pictures = made.pictures.reshape(-1, *made.pictures.shape[2:])
+        return class_score.ClassImages(pictures, _logits(model, pictures, batch))
 
     def _classes(self, model: Model) -> list[int]:
         if self.classes is None:
@@ -113,41 +125,62 @@ class ClassImages(Method):
         return list(dict.fromkeys(class_index(model.classes, name) for name in self.classes))
 
     def _shapes(self, model: Model) -> list[tuple[int, int]]:
-        spec = model.spec
+        """(H, W) of the pictures of ``octaves``, smallest first."""
+        spec, values = model.spec, self.values
         longer = max(spec.height, spec.width)
         size = self.size or max(longer, min(_LARGEST, 2 * longer))
         return [
             (max(2, round(side * spec.height / longer)), max(2, round(side * spec.width / longer)))
-            for side in sizes(size, self.scales, self.factor)
+            for side in sizes(size, values["scales"], values["factor"])
         ]
 
     def _montage(
         self, context: Context, classes: list[int], made: class_score.ClassImages
     ) -> Montage:
-        model, shapes = context.model, self._shapes(context.model)
+        model, values, several = context.model, self.values, self.images
         drawn, colormap = tiles(made.pictures)
-        low, high = self.value_range
-        height, width = shapes[-1]
+        low, high = values.get("value_range", (0.0, 255.0))
+        height, width = made.pictures.shape[1:3]
         count = f"{len(classes)} of {len(model.classes)} classes"
+        if several > 1:
+            count += f", {several} pictures each"
         return Montage(
             tiles=drawn,
             low=low,
             high=high,
-            columns=math.ceil(math.sqrt(len(classes))),
+            columns=several if several > 1 else math.ceil(math.sqrt(len(classes))),
             colormap=colormap,
             gap=5,
             background="black",
-            labels=tuple(model.classes[k] for k in classes),
+            labels=tuple(model.classes[k] for k in np.repeat(classes, several)),
             caption=context.caption(
                 "Class images",
                 detail=f"{count}, in this order: {_names(model, classes)}; {height}×{width} "
                 f"pixels, {low:g} to {high:g}",
-                formula=f"ascent of logit − {self.tv_weight:g} Σ(dy² + dx²)/HWC "
-                f"− {self.lp_weight:g} L{self.lp:g} (keras-vis), gradient / RMS × "
-                f"{self.step_size:g}, jitter {self.jitter}, {self.steps} steps at each of "
-                f"{len(shapes)} sizes (Simonyan et al. 2013)",
+                formula=self._octaves_formula()
+                if self.preset == "octaves"
+                else self.formula("the logit"),
             ),
         )
+
+    def _octaves_formula(self) -> str:
+        values = self.values
+        return (
+            f"octaves: ascent of logit − {values['tv_weight']:g} Σ(dy² + dx²)/HWC − "
+            f"{values['lp_weight']:g} L{values['lp']:g} (keras-vis), gradient / RMS × "
+            f"{values['step_size']:g}, jitter {values['jitter'][0]}, {values['steps']} steps at "
+            f"each of {values['scales'] + 1} sizes (Simonyan et al. 2013)"
+        )
+
+
+def _logits(model: Model, pictures: np.ndarray, batch: int) -> np.ndarray:
+    """(N, classes) logits of pictures at the network's size."""
+    found = []
+    for part, wanted in batches(range(len(pictures)), batch):
+        shifts = jnp.zeros((len(part), 2), jnp.int32)
+        shown = class_score.show(jnp.asarray(pictures[part]), shifts, shape=model.spec.shape[:2])
+        found.append(np.asarray(class_score.logits(model, shown))[:wanted])
+    return np.concatenate(found)
 
 
 def _names(model: Model, classes: list[int], most: int = 20) -> str:
@@ -155,7 +188,7 @@ def _names(model: Model, classes: list[int], most: int = 20) -> str:
     return ", ".join(names) + (", …" if len(classes) > most else "")
 
 
-def _table(model: Model, classes: list[int], made: class_score.ClassImages) -> Table:
+def _table(model: Model, classes: np.ndarray, made: class_score.ClassImages) -> Table:
     probabilities = softmax(made.logits)
     several = len(model.classes) > 1  # of a single score, softmax and the highest say nothing
     rows = [

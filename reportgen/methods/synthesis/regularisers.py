@@ -38,3 +38,24 @@ def lp_norm(pictures: jax.Array, p: float) -> jax.Array:
     # The root's slope at an all-black picture would be infinite.
     mean = jnp.maximum((scaled**p).mean(axis=(1, 2, 3)), 1e-12)
     return mean ** (1 / p) * largest
+
+
+def absolute_variation(pictures: jax.Array) -> jax.Array:
+    """Σ |dy| + Σ |dx| of pictures (N, H, W, C), over H W C: ``tf.image.total_variation``, divided.
+
+    Returns:
+      (N,) in the picture's unit.
+    """
+    down = jnp.abs(jnp.diff(pictures, axis=1)).sum(axis=(1, 2, 3))
+    right = jnp.abs(jnp.diff(pictures, axis=2)).sum(axis=(1, 2, 3))
+    return (down + right) / pictures[0].size
+
+
+def keras_vis_norm(pictures: jax.Array, p: float) -> jax.Array:
+    """(Σ |x|^p)^(1/p) / (H W C) of pictures (N, H, W, C): keras-vis's norm, smaller in larger ones.
+
+    Returns:
+      (N,) in the picture's unit.
+    """
+    size = pictures[0].size
+    return lp_norm(pictures, p) * size ** (1 / p - 1)
