@@ -43,8 +43,8 @@ class Measure(NamedTuple):
 
     @property
     def title(self) -> str:
-        """The name, and which way is better."""
-        return f"{self.name} ({'higher' if self.higher else 'lower'} is better)"
+        """The name with an arrow that points to what is better."""
+        return f"{self.name} {'↑' if self.higher else '↓'}"
 
     def beats(self, one: float, other: float) -> bool:
         """Whether one number is better than another; never if one is not finite."""
@@ -201,6 +201,7 @@ class Faithfulness(Method):
             blocks=(
                 *self._curves(context, tested),
                 self._means(context, values),
+                *((Text(text=self.note, tone="note"),) if self.note else ()),
                 *(
                     _by_image(context, found, measure, values[measure])
                     for measure in self.measures
@@ -263,7 +264,8 @@ class Faithfulness(Method):
         return Table(
             columns=("map", *(measure.title for measure in self.measures), "images"),
             rows=tuple(rows),
-            caption=f"Means over images; the controls never saw the network. {self.note}".strip(),
+            caption="Means over images; ↑ higher is better, ↓ lower. The controls never saw the "
+            "network.",
         )
 
     def _findings(
@@ -357,7 +359,7 @@ def _by_image(
     return Table(
         columns=("image", "class", *named.values()),
         rows=tuple(rows),
-        caption=f"{measure.title[:1].upper()}{measure.title[1:]}, image by image.",
+        caption=f"{measure.title[:1].upper()}{measure.title[1:]} image by image.",
     )
 
 
@@ -372,8 +374,8 @@ def _evidence(
             facts: list[tuple[str, Cell]] = []
             for measure, taken in values.items():
                 if measure.judged:
-                    told = ", ".join(f"{c} {taken[k][c]:.3g}" for c in CONTROLS)
-                    facts.append((measure.name, f"{taken[k][name]:.3g} ({told})"))
+                    told = ", ".join(f"{taken[k][control]:.3g}" for control in CONTROLS)
+                    facts.append((f"{measure.name} (controls)", f"{taken[k][name]:.3g} ({told})"))
             evidence[name, subject.place] = tuple(facts)
     return evidence
 

@@ -6,6 +6,7 @@ arXiv:1810.03292, the cascading test.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import ClassVar
@@ -14,7 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reportgen.core.blocks import Cell, Curve, Finding, Series, Table
+from reportgen.core.blocks import Cell, Curve, Finding, Series, Table, Text
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import Count, Fraction, settings
 from reportgen.methods.base import Context, Explained, Method, Result
@@ -22,6 +23,11 @@ from reportgen.methods.faithfulness import CONTROLS, generator, nothing, subject
 from reportgen.models.base import LayerInfo, Model
 
 TITLE = "rank correlation with the trained network's map"
+NOTE = (
+    "With maps that never saw the network the correlation shows what chance and a preference for "
+    "the middle amount to. Maps that are blank once all is shuffled, where nothing reaches the "
+    "score, are counted and left out."
+)
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -34,13 +40,19 @@ def ranks(values: np.ndarray) -> np.ndarray:
 def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
     """Spearman's correlation of two maps, −1 to 1.
 
-    0 where a map has one value throughout, or one that is not finite: it ranks nothing.
+    NaN where a map has one value throughout, or one that is not finite: it ranks nothing.
     """
     if not (np.isfinite(one).all() and np.isfinite(other).all()):
-        return 0.0
+        return math.nan
     first, second = (ranked - ranked.mean() for ranked in (ranks(one), ranks(other)))
     length = np.sqrt((first @ first) * (second @ second))
-    return float(first @ second / length) if length else 0.0
+    return float(first @ second / length) if length else math.nan
+
+
+def mean(correlations: np.ndarray) -> float:
+    """Mean of those that are defined; 0 if none is."""
+    defined = correlations[np.isfinite(correlations)]
+    return float(defined.mean()) if defined.size else 0.0
 
 
 def weighted(model: Model) -> tuple[LayerInfo, ...]:
@@ -89,7 +101,10 @@ def _shuffled(values: jax.Array, name: str, layer: LayerInfo | None, key: jax.Ar
 
 @dataclass(frozen=True)
 class _Kept:
-    """Correlations of one method's maps, (stages + 1, images): of sizes, and with signs."""
+    """Correlations of one method's maps, (stages + 1, images): of sizes, and with signs.
+
+    NaN where a map of a randomised network is blank: often nothing reaches the score there.
+    """
 
     sizes: np.ndarray
     signed: np.ndarray
@@ -136,11 +151,12 @@ class SanityCheck(Method):
             return Result(blocks=(nothing(),), intro=self.intro)
         kept = self._correlations(context, explained, at)
         controls = self._controls(context, explained)
-        final = {name: float(one.sizes[-1].mean()) for name, one in kept.items()}
+        final = {name: mean(one.sizes[-1]) for name, one in kept.items()}
         return Result(
             blocks=(
                 *self._curves(context, explained, kept, at),
                 self._summary(explained, kept, controls),
+                Text(text=NOTE, tone="note"),
                 self._stages(context, explained, kept, at),
                 self._images(context, explained, kept),
             ),
@@ -153,7 +169,12 @@ class SanityCheck(Method):
             ),
             evidence={
                 (name, i): (
-                    ("rank correlation once all weights are shuffled", float(one.sizes[-1, i])),
+                    (
+                        "correlation, weights shuffled",
+                        "none: a blank map"
+                        if math.isnan(one.sizes[-1, i])
+                        else float(one.sizes[-1, i]),
+                    ),
                 )
                 for name, one in kept.items()
                 for i in range(one.sizes.shape[1])
@@ -204,15 +225,15 @@ class SanityCheck(Method):
                     correlation = rank_correlation(size, subject.maps[control])
                     found[name][control].append(correlation)
         return {
-            name: {control: float(np.mean(values)) for control, values in by.items()}
+            name: {control: mean(np.array(values)) for control, values in by.items()}
             for name, by in found.items()
         }
 
     def _finding(
         self, one: Explained, name: str, kept: _Kept, controls: Mapping[str, float]
     ) -> Finding:
-        value = float(kept.sizes[-1].mean())
-        signs = f", {kept.signed[-1].mean():.4g} with their signs" if one.maps.min() < 0 else ""
+        value = mean(kept.sizes[-1])
+        signs = f", {mean(kept.signed[-1]):.4g} with their signs" if one.maps.min() < 0 else ""
         chance = ", ".join(f"with a {control} {of:.4g}" for control, of in controls.items())
         return Finding(
             severity="warn",
@@ -241,7 +262,7 @@ class SanityCheck(Method):
         return [
             Curve(
                 series=tuple(
-                    Series(name=explained[name].title, x=x, y=values.mean(axis=1))
+                    Series(name=explained[name].title, x=x, y=np.array([mean(v) for v in values]))
                     for name, values in lines.items()
                 ),
                 caption=context.caption(
@@ -252,7 +273,6 @@ class SanityCheck(Method):
                 ),
                 x_label=f"shuffled layers of {at[-1]}",
                 y_label="rank correlation",
-                y_range=(min(0.0, *(float(v.mean(axis=1).min()) for v in lines.values())), 1),
             )
             for title, lines in drawn.items()
         ]
@@ -266,11 +286,12 @@ class SanityCheck(Method):
         rows: list[tuple[Cell, ...]] = [
             (
                 explained[name].title,
-                float(one.sizes[1].mean()),
-                float(one.sizes[-1].mean()),
-                float(one.signed[-1].mean()),
+                mean(one.sizes[1]),
+                mean(one.sizes[-1]),
+                mean(one.signed[-1]),
                 *controls[name].values(),
                 one.sizes.shape[1],
+                int(np.isnan(one.sizes[-1]).sum()),
             )
             for name, one in kept.items()
         ]
@@ -282,10 +303,10 @@ class SanityCheck(Method):
                 "all shuffled, with signs",
                 *(f"with a {control}" for control in CONTROLS),
                 "images",
+                "blank",
             ),
             rows=tuple(rows),
-            caption=f"Mean {TITLE}, of absolute values; with maps that never saw the network it "
-            "shows what chance and a preference for the middle amount to.",
+            caption=f"Mean {TITLE}, of absolute values.",
         )
 
     def _stages(
@@ -302,7 +323,7 @@ class SanityCheck(Method):
                 (
                     depth,
                     layers[depth - 1].path,
-                    *(float(one.sizes[k + 1].mean()) for one in kept.values()),
+                    *(mean(one.sizes[k + 1]) for one in kept.values()),
                 )
                 for k, depth in enumerate(at)
             ),
@@ -319,7 +340,7 @@ class SanityCheck(Method):
                 (
                     context.images.names[i],
                     *(
-                        float(one.sizes[-1, i]) if i < one.sizes.shape[1] else None
+                        _cell(one.sizes[-1, i]) if i < one.sizes.shape[1] else None
                         for one in kept.values()
                     ),
                 )
@@ -327,3 +348,8 @@ class SanityCheck(Method):
             ),
             caption=f"The {TITLE} once all weights are shuffled, image by image.",
         )
+
+
+def _cell(correlation: float) -> float | None:
+    """A correlation for a table; nothing where it is not defined."""
+    return float(correlation) if math.isfinite(correlation) else None

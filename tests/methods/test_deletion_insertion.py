@@ -129,7 +129,7 @@ def test_numbers_stand_beside_each_map(run_method: Any) -> None:
     assert deleted.columns == ("image", "class", "Saliency", "Grad-CAM", RANDOM, BLOB)
     facts = dict(result.evidence["gradcam", 1])
     _, _, _, value, noise, blob = deleted.rows[1]
-    assert facts["deletion AUC"] == f"{value:.3g} (random map {noise:.3g}, centred blob {blob:.3g})"
+    assert facts["deletion AUC (controls)"] == f"{value:.3g} ({noise:.3g}, {blob:.3g})"
     assert [row[0] for row in means.rows] == ["Saliency", "Grad-CAM", RANDOM, BLOB]
     assert means.rows[1][1] == pytest.approx(np.mean([row[3] for row in deleted.rows]))
     assert means.rows[1][2] == pytest.approx(np.mean([row[3] for row in inserted.rows]))
@@ -189,5 +189,5 @@ def test_the_section_says_how_to_make_it_again(reportgen: Any, tmp_path: Any) ->
     tested = next(s for s in report.sections if s.method == "deletion_insertion")
     assert "method=[saliency,deletion_insertion]" in tested.command
     saliency = next(s for s in report.sections if s.method == "saliency")
-    assert "deletion AUC" in dict(saliency.blocks[0].blocks[0].facts)
-    assert "deletion AUC" not in dict(saliency.blocks[1].blocks[0].facts)
+    assert "deletion AUC (controls)" in dict(saliency.blocks[0].blocks[0].facts)
+    assert "deletion AUC (controls)" not in dict(saliency.blocks[1].blocks[0].facts)

@@ -156,12 +156,10 @@ def test_squares_lie_within_the_image_and_everywhere() -> None:
 
 
 def test_only_the_normalised_number_compares_maps_in_other_units(run_method: Any) -> None:
-    caption = run_method("infidelity", FEW, ONE).blocks[0].caption
-    assert "so that all maps compare" in caption
-    caption = (
-        run_method("infidelity", FEW, ONE, "method.infidelity.normalize=false").blocks[0].caption
-    )
-    assert "saliency, class activation maps and the controls are in other units" in caption
+    told = run_method("infidelity", FEW, ONE).blocks[1].text
+    assert "so that all maps compare" in told
+    told = run_method("infidelity", FEW, ONE, "method.infidelity.normalize=false").blocks[1].text
+    assert "saliency, class activation maps and the controls are in other units" in told
 
 
 def test_maps_are_judged_by_their_agreement(run_method: Any) -> None:
@@ -171,7 +169,7 @@ def test_maps_are_judged_by_their_agreement(run_method: Any) -> None:
     for name, title in (("saliency", "Saliency"), ("gradcam", "Grad-CAM")):
         assert (name in told) == (means[title] <= max(means[RANDOM], means[BLOB]))
     assert all("agreement is" in finding.message for finding in result.findings)
-    assert set(dict(result.evidence["saliency", 0])) == {"agreement"}
+    assert set(dict(result.evidence["saliency", 0])) == {"agreement (controls)"}
 
 
 def test_alone_it_says_what_to_add(reportgen: Any) -> None:

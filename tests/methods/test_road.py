@@ -113,7 +113,7 @@ def test_on_centred_digits_a_blob_is_hard_to_beat_and_noise_gains_nothing(run_me
     assert f"its ROAD is {means['Saliency']:.4g}, a centred blob's" in told["saliency"].message
     assert RANDOM not in told["saliency"].message
     assert (told["saliency"].value, told["saliency"].threshold) == (means["Saliency"], means[BLOB])
-    assert set(dict(result.evidence["saliency", 3])) == {"ROAD"}
+    assert set(dict(result.evidence["saliency", 3])) == {"ROAD (controls)"}
 
 
 def test_a_wrong_percentile_is_refused(reportgen: Any) -> None:

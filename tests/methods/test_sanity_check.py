@@ -16,6 +16,7 @@ from reportgen.archive.folder import read_report
 from reportgen.methods.base import fold_in_name
 from reportgen.methods.sanity_check import (
     depths,
+    mean,
     randomised,
     rank_correlation,
     ranks,
@@ -33,8 +34,10 @@ def test_the_correlation_is_spearmans_with_ties() -> None:
     expected = spearmanr(one.ravel(), other.ravel()).statistic
     assert rank_correlation(one, other) == pytest.approx(expected)
     assert rank_correlation(one, -(one**3)) == pytest.approx(-1)
-    assert rank_correlation(one, np.zeros_like(one)) == 0
-    assert rank_correlation(one, np.full_like(one, np.nan)) == 0
+    for blank in (np.zeros_like(one), np.full_like(one, np.nan)):
+        assert np.isnan(rank_correlation(one, blank))
+    assert mean(np.array([0.25, np.nan, 0.75])) == 0.5
+    assert mean(np.array([np.nan])) == 0
 
 
 def test_stages_are_even_and_end_with_all_layers() -> None:
@@ -135,7 +138,7 @@ def test_correlations_are_those_of_maps_made_by_hand(
     np.testing.assert_array_equal(line.x, range(5))
     np.testing.assert_allclose(line.y, expected, atol=2e-3)
     assert result.metrics["Saliency: sanity check"] == line.y[-1]
-    stages = result.blocks[2]
+    stages = result.blocks[3]
     assert [row[1] for row in stages.rows] == ["ip2", "ip1", "conv2", "conv1"]
     np.testing.assert_allclose([row[2] for row in stages.rows], line.y[1:])
     means = np.mean([dict(result.evidence["saliency", i]).popitem()[1] for i in range(3)])
@@ -180,6 +183,20 @@ def test_a_map_of_the_image_alone_is_told(run_method: Any) -> None:
         ).findings
         == ()
     )
+
+
+def test_blank_maps_are_counted_and_left_out(run_method: Any) -> None:
+    made = run_method("saliency").explained
+
+    def first_only(model: Any, x: Any, targets: Any, keys: Any) -> np.ndarray:
+        return np.concatenate([made.maps[:1], np.zeros_like(made.maps[1:])])
+
+    result = run_method("sanity_check", maps={"half": replace(made, explain=first_only)})
+    row = result.blocks[1].rows[0]
+    assert row[2] == pytest.approx(1)
+    assert row[-2:] == (6, 5)
+    assert [cells[1] for cells in result.blocks[4].rows] == [pytest.approx(1), *[None] * 5]
+    assert result.evidence["half", 1][0][1] == "none: a blank map"
 
 
 def test_no_stage_compiles_the_maps_again(run_method: Any) -> None:
