@@ -153,12 +153,13 @@ def _worst(codes: Sequence[int]) -> int:
 
 
 def _register_colormaps() -> None:
-    """Every Matplotlib name is an option of the group: colormap=jet means jet for everything."""
-    import matplotlib
+    """Every colormap is an option of the group: colormap=jet means jet for everything."""
     from hydra.core.config_store import ConfigStore
 
+    from reportgen.render.colour import colormaps
+
     store = ConfigStore.instance()
-    for name in matplotlib.colormaps:
+    for name in colormaps():
         node = dict.fromkeys(("weights", "activations", "heatmap", "signed", "matrix"), name)
         store.store(name=name, group="colormap", node=node, package="colormap")
 

@@ -109,7 +109,7 @@ class DataConfig:
 
 @settings
 class ColormapConfig:
-    """``colormap``: Matplotlib's names by what is drawn; ``signed`` maps are centred on zero."""
+    """``colormap``: names by what is drawn; ``signed`` maps are centred on zero."""
 
     weights: str
     activations: str

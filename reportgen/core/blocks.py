@@ -117,15 +117,19 @@ class Table:
 
 @dataclass(frozen=True, kw_only=True)
 class Montage:
-    """Tiles on a grid at native resolution: kernels, feature maps, synthesised images.
+    """Tiles on a grid: kernels, feature maps, synthesised images.
 
     Attributes:
       tiles: (N, h, w) values for a colormap, or (N, h, w, 3) colours.
       low, high: the values drawn as the two ends of the colormap (or as black and white).
       scale: ``joint`` maps low..high for all tiles; ``each`` maps every tile's own range.
-      colormap: Matplotlib's name; None for tiles in colour.
-      columns: tiles in a row; rows follow.
-      gap: pixels between tiles; ``frame`` draws the gap around the grid too.
+      colormap: its name; None for tiles in colour.
+      columns: tiles in a row; rows follow, ``rows`` of them at least.
+      gap: pixels between tiles.
+      frame: where the gap is drawn beyond the grid: nowhere, on its ``far`` sides (right and
+        bottom), or on ``all``.
+      interpolation: how tiles are enlarged: not at all but by the viewer, pixel by pixel
+        (``nearest``), or before they are coloured (``bicubic``).
       background: colour of the gaps and of missing tiles.
       labels: one a tile, for hovering and for the text alternative; may be empty.
     """
@@ -137,8 +141,10 @@ class Montage:
     caption: Caption
     scale: Literal["joint", "each"] = "joint"
     colormap: str | None = None
+    rows: int = 1
     gap: int = 1
-    frame: bool = False
+    frame: Literal["none", "far", "all"] = "none"
+    interpolation: Literal["nearest", "bicubic"] = "nearest"
     background: Literal["white", "black"] = "white"
     labels: tuple[str, ...] = ()
     type: Literal["montage"] = "montage"

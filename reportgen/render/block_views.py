@@ -97,13 +97,16 @@ def _(block: blocks.Montage, place: Place) -> View:
     picture = pictures.montage(block)
     tiles = np.asarray(block.tiles)
     count, height, width = tiles.shape[:3]
+    zoom = _zoom(picture, width)
+    if block.interpolation == "bicubic":
+        picture, zoom = pictures.montage(block, zoom), 1
     of = f"{numbers.counted(count, 'tile')} of {width} × {height} values"
     alt = f"{block.caption.title}: {of} in rows of {block.columns}, {_range_words(block)}."
     if block.labels:
         alt += f" Tiles: {shorten(_listed(block.labels), _ALT)}."
     return {
         **_figure(block.caption, place, f"{of}.", _bad_note(tiles)),
-        "images": [place.assets.picture(_name(block, place), picture, _zoom(picture, width), alt)],
+        "images": [place.assets.picture(_name(block, place), picture, zoom, alt)],
         "range": _range(block, place),
         "labels": list(block.labels),
         "listed": _listed(block.labels),

@@ -1,4 +1,4 @@
-"""Matplotlib's colormaps by name, and values as 8-bit colours."""
+"""Colormaps by name, Matplotlib's and those of DIGITS 2, and values as 8-bit colours."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import matplotlib as mpl
 import numpy as np
 
 from reportgen.core.errors import ConfigError, did_you_mean
+from reportgen.render import digits_colormaps
 
 BAD = (255, 0, 255)
 """Colour of values that are not finite: magenta, never a colour that a number could have."""
@@ -18,16 +19,21 @@ _DIVERGING = frozenset(
 )
 
 
+def colormaps() -> list[str]:
+    """The names of all colormaps."""
+    return sorted([*mpl.colormaps, *digits_colormaps.NODES])
+
+
 def check_colormap(name: str) -> None:
-    """Refuses a colormap that Matplotlib does not have.
+    """Refuses a colormap that there is not (DIGITS warned, and drew another one).
 
     Raises:
       ConfigError: with the nearest names.
     """
-    if name not in mpl.colormaps:
+    if name not in colormaps():
         raise ConfigError(
-            f"There is no colormap {name!r} in Matplotlib {mpl.__version__}.",
-            did_you_mean(name, sorted(mpl.colormaps)),
+            f"There is no colormap {name!r} in Matplotlib {mpl.__version__}, nor of DIGITS 2.",
+            did_you_mean(name, colormaps()),
         )
 
 
@@ -40,8 +46,12 @@ def is_diverging(name: str | None) -> bool:
 def table(name: str) -> np.ndarray:
     """The colormap's entries from its low to its high end, (entries, 3) uint8."""
     check_colormap(name)
-    colormap = mpl.colormaps[name]
-    entries: np.ndarray = np.array(colormap(np.arange(colormap.N), bytes=True)[:, :3])
+    entries: np.ndarray
+    if name in digits_colormaps.NODES:
+        entries = digits_colormaps.colours(name, np.linspace(0, 1, 256))
+    else:
+        colormap = mpl.colormaps[name]
+        entries = np.array(colormap(np.arange(colormap.N), bytes=True)[:, :3])
     entries.setflags(write=False)
     return entries
 
@@ -67,14 +77,17 @@ def normalised(values: np.ndarray, low: float, high: float, rest: float = 0.0) -
 def paint(scaled: np.ndarray, colormap: str | None) -> np.ndarray:
     """Normalised values (0..1; NaN: not finite) as uint8 RGB, shape (..., 3).
 
-    With a colormap, 0 is its first entry and 1 its last, as Matplotlib maps them. Without one,
-    values are greys, 0 black and 1 white, rounded to the nearest of 256.
+    With a colormap, 0 is its first entry and 1 its last, as Matplotlib maps them; those of DIGITS
+    are interpolated between their nodes. Without one, values are greys, 0 black and 1 white,
+    rounded to the nearest of 256.
     """
     bad = np.isnan(scaled)
     filled = np.where(bad, 0.0, scaled)
     if colormap is None:
         grey = np.floor(filled * 255 + 0.5).astype(np.uint8)
         colours = np.repeat(grey[..., None], 3, axis=-1)
+    elif colormap in digits_colormaps.NODES:
+        colours = digits_colormaps.colours(colormap, filled)
     else:
         entries = table(colormap)
         index = np.minimum((filled * len(entries)).astype(np.intp), len(entries) - 1)

@@ -1,6 +1,6 @@
 """Arrays of blocks as pictures: (H, W, 3) uint8 arrays, one pixel a value, and their files.
 
-Nothing is enlarged here; the viewer enlarges, by whole factors.
+The viewer enlarges, by whole factors; only what is to be smooth is enlarged here.
 """
 
 from __future__ import annotations
@@ -18,38 +18,44 @@ _WEBP_SIDE = 16383
 _BAR_HEIGHT = 12
 
 
-def montage(block: Montage) -> np.ndarray:
+def montage(block: Montage, zoom: int = 1) -> np.ndarray:
     """The tiles on their grid, row by row from the top left.
 
-    Tile ``i`` begins at row ``frame + (i // columns) * (h + gap)`` and column
-    ``frame + (i % columns) * (w + gap)``, where ``frame`` is the gap or 0.
+    Tile ``i`` begins at row ``near + (i // columns) * (h + gap)`` and column
+    ``near + (i % columns) * (w + gap)``, where ``near`` is the gap if ``frame`` is ``all``, else 0.
+
+    Args:
+      zoom: how many times as large tiles are drawn that are enlarged by interpolation.
 
     Returns:
       (H, W, 3) uint8; gaps and missing tiles in the block's background.
     """
-    tiles = _painted_tiles(block)
+    tiles = _painted_tiles(block, zoom if block.interpolation == "bicubic" else 1)
     count, height, width = tiles.shape[:3]
     columns = max(1, min(block.columns, count))
-    rows = max(1, math.ceil(count / columns))
-    frame = block.gap if block.frame else 0
+    rows = max(1, block.rows, math.ceil(count / columns))
+    near = block.gap if block.frame == "all" else 0
+    beyond = near - (block.gap if block.frame == "none" else 0)
     canvas = np.full(
         (
-            max(1, rows * (height + block.gap) - block.gap + 2 * frame),
-            max(1, columns * (width + block.gap) - block.gap + 2 * frame),
+            max(1, rows * (height + block.gap) + beyond),
+            max(1, columns * (width + block.gap) + beyond),
             3,
         ),
         255 if block.background == "white" else 0,
         np.uint8,
     )
     for index, tile in enumerate(tiles):
-        top = frame + (index // columns) * (height + block.gap)
-        left = frame + (index % columns) * (width + block.gap)
+        top = near + (index // columns) * (height + block.gap)
+        left = near + (index % columns) * (width + block.gap)
         canvas[top : top + height, left : left + width] = tile
     return canvas
 
 
-def _painted_tiles(block: Montage) -> np.ndarray:
+def _painted_tiles(block: Montage, zoom: int) -> np.ndarray:
     tiles = np.asarray(block.tiles)
+    if zoom > 1:
+        tiles = np.stack([_enlarged(tile, zoom) for tile in tiles])
     in_colour = tiles.ndim == 4
     diverging = colour.is_diverging(block.colormap)
     rest = 0.5 if diverging else 0.0
@@ -66,6 +72,16 @@ def _painted_tiles(block: Montage) -> np.ndarray:
     painted = colour.paint(scaled, None)[..., 0]
     painted[bad] = colour.BAD
     return painted
+
+
+def _enlarged(tile: np.ndarray, zoom: int) -> np.ndarray:
+    """A tile (h, w) or (h, w, 3) so many times as large, by cubic convolution (a = −1/2)."""
+    size = tile.shape[1] * zoom, tile.shape[0] * zoom
+    channels = [
+        np.asarray(Image.fromarray(channel).resize(size, Image.Resampling.BICUBIC))
+        for channel in np.moveaxis(np.atleast_3d(tile.astype(np.float32)), -1, 0)
+    ]
+    return np.stack(channels, axis=-1).reshape(size[1], size[0], *tile.shape[2:])
 
 
 def tile_range(tile: np.ndarray, diverging: bool) -> tuple[float, float]:
