@@ -89,7 +89,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
       UserError: if the configuration, data, weights or folder are wrong.
     """
     begun = time.perf_counter()
-    config = configuration.read(node)
+    config = _chosen(configuration.read(node), overrides)
     for name in ("weights", "activations", "heatmap", "signed", "matrix"):
         check_colormap(getattr(config.colormap, name))
     methods = {name: _method(name, keys) for name, keys in config.method.items()}
@@ -163,6 +163,19 @@ def _device() -> str:
     devices = jax.devices()
     kind = devices[0].device_kind
     return f"{len(devices)} × {devices[0].platform}" + ("" if kind == "cpu" else f" ({kind})")
+
+
+def _chosen(config: Config, overrides: Sequence[str]) -> Config:
+    """The configuration without what an experiment sets of methods that it would have chosen.
+
+    The commands under pictures choose one method of an experiment's; the settings of its others
+    are then of no use.
+    """
+    if not any(override.startswith("method=") for override in overrides):
+        return config
+    asked = {o.lstrip("+").split(".")[1] for o in overrides if o.lstrip("+").startswith("method.")}
+    kept = {n: keys for n, keys in config.method.items() if "_target_" in keys or n in asked}
+    return replace(config, method=kept)
 
 
 def _method(name: str, keys: dict[str, Any]) -> Method:
