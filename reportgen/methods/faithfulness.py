@@ -154,7 +154,6 @@ class Faithfulness(Method):
       measures: the numbers that the test gives a map.
       check: name for findings.
       intro: what the test tells, and what it does not.
-      note: below the table of means.
       count: images whose maps are tested, the first of those explained.
     """
 
@@ -163,9 +162,13 @@ class Faithfulness(Method):
     measures: ClassVar[tuple[Measure, ...]]
     check: ClassVar[str]
     intro: ClassVar[str]
-    note: ClassVar[str] = ""
 
     count: Count
+
+    @property
+    def note(self) -> str:
+        """What else to know of the numbers; below the table of means."""
+        return ""
 
     @abstractmethod
     def test(self, context: Context, subject: Subject) -> Tested:

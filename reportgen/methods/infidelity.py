@@ -91,7 +91,7 @@ class Infidelity(Faithfulness):
     normalize: Switch
 
     @property
-    def note(self) -> str:  # type: ignore[override]
+    def note(self) -> str:
         """What the numbers may be compared by."""
         what = {
             "square": f"Squares of {self.side:g} of the shorter side",

@@ -191,3 +191,27 @@ def test_the_section_says_how_to_make_it_again(reportgen: Any, tmp_path: Any) ->
     saliency = next(s for s in report.sections if s.method == "saliency")
     assert "deletion AUC (controls)" in dict(saliency.blocks[0].blocks[0].facts)
     assert "deletion AUC (controls)" not in dict(saliency.blocks[1].blocks[0].facts)
+
+
+def test_maps_that_are_not_finite_are_left_out(run_method: Any) -> None:
+    made = {name: run_method(name).explained for name in ("saliency", "gradcam")}
+    broken = made["saliency"].maps.copy()
+    broken[0, 3, 4] = np.nan
+    more = (STEPS, "method.deletion_insertion.count=2")
+    maps = made | {"saliency": replace(made["saliency"], maps=broken)}
+    result = run_method("deletion_insertion", *more, maps=maps)
+    means, deleted, _ = (block for block in result.blocks if block.type == "table")
+    assert deleted.rows[0][2] is None
+    assert means.rows[0][1] == deleted.rows[1][2]
+    assert [row[3] for row in means.rows] == [1, 2, 2, 2]
+    assert ("saliency", 0) not in result.evidence
+
+
+@pytest.mark.parametrize("name", ["deletion_insertion", "road", "infidelity", "sanity_check"])
+def test_without_any_finite_map_nothing_is_tested(name: str, run_method: Any) -> None:
+    made = run_method("saliency").explained
+    broken = replace(made, maps=np.full_like(made.maps, np.nan))
+    result = run_method(name, maps={"saliency": broken})
+    (block,) = result.blocks
+    assert "so nothing is tested" in block.text
+    assert (result.findings, result.metrics, result.evidence) == ((), {}, {})

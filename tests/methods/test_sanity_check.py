@@ -199,6 +199,13 @@ def test_blank_maps_are_counted_and_left_out(run_method: Any) -> None:
     assert result.evidence["half", 1][0][1] == "none: a blank map"
 
 
+def test_correlations_do_not_depend_on_the_size_of_batches(run_method: Any) -> None:
+    one, other = (run_method("sanity_check", COUNT, f"engine.batch={batch}") for batch in (2, 16))
+    assert set(one.evidence) == {(m, i) for m in ("saliency", "gradcam") for i in range(3)}
+    for name, value in one.metrics.items():
+        assert value == pytest.approx(other.metrics[name], abs=2e-3)
+
+
 def test_no_stage_compiles_the_maps_again(run_method: Any) -> None:
     run_method("sanity_check", "method.sanity_check.stages=1")
     compiled: list[str] = []
