@@ -1,7 +1,12 @@
-"""Activations: what each layer answers to an image, with statistics, as DIGITS and Caffe do it."""
+"""Activations: what each layer answers to an image, with statistics, as DIGITS and Caffe do it.
+
+``pictures=channel`` draws one picture for each map, as conviz does.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -10,13 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from reportgen.core.blocks import Block, Gallery, GalleryItem, Group, KeyValues, Montage
-from reportgen.core.errors import ConfigError
-from reportgen.core.settings import Count, Indices, Texts, settings
+from reportgen.core.errors import ConfigError, did_you_mean
+from reportgen.core.settings import Indices, Texts, settings
 from reportgen.core.statistics import statistics
-from reportgen.methods.base import Context, Method, Result
+from reportgen.methods.base import Context, Result
 from reportgen.methods.layer_blocks import positive_histogram, unit_curve, value_histogram
-from reportgen.methods.tiles import square_grid
-from reportgen.methods.weights import LABELLED, select_indices, value_range
+from reportgen.methods.tiles import Tiled, value_range
+from reportgen.methods.weights import select_indices
 from reportgen.models.base import LayerInfo, Model
 
 # These pass on the values of the layer before them.
@@ -31,15 +36,15 @@ def capture(model: Model, x: jax.Array, paths: tuple[str, ...]) -> dict[str, jax
 
 
 @settings
-class Activations(Method):
-    """Settings of the method.
+class Activations(Tiled):
+    """Settings of the method, besides those of all that draw tiles.
 
     Attributes:
       layers: which layers; None for the configuration's.
       images: indices in the data source.
-      channels: channels shown; None for all.
+      channels: channels shown, of all layers or by layer's path; None, and what is not named: all.
       scale: ``joint`` range of the layer, or of ``each`` map.
-      max_side: longest side of a montage in pixels.
+      dense: how layers without maps are drawn: a ``curve``, or ``tiles`` of one value each.
     """
 
     title: ClassVar[str] = "Activations"
@@ -47,9 +52,9 @@ class Activations(Method):
 
     layers: Texts | None
     images: Indices
-    channels: Indices | None
+    channels: Indices | dict[str, Indices] | None
     scale: Literal["joint", "each"]
-    max_side: Count
+    dense: Literal["curve", "tiles"]
 
     def rejects(self, layer: LayerInfo) -> str:
         if layer.kind in _REPEATS:
@@ -65,10 +70,24 @@ class Activations(Method):
                 f"method.activations.images has {outside[0]}; there are {len(images)} images.",
                 f"They are counted from 0 to {len(images) - 1}.",
             )
-        for layer in context.layers:
-            if layer.spatial:
-                select_indices(layer.shape[2], self.channels, "channels", layer.path)
+        spatial = [layer for layer in context.layers if layer.spatial]
+        if isinstance(self.channels, dict):
+            paths = [layer.path for layer in spatial]
+            if unknown := [path for path in self.channels if path not in paths]:
+                raise ConfigError(
+                    f"method.activations.channels names {unknown[0]}, which is not among the "
+                    "layers with maps that are shown.",
+                    did_you_mean(unknown[0], paths),
+                )
+        for layer in spatial:
+            self._channels(layer)
         return len(context.layers)
+
+    def _channels(self, layer: LayerInfo) -> np.ndarray:
+        wanted = self.channels
+        if isinstance(wanted, dict):
+            wanted = wanted.get(layer.path)
+        return select_indices(layer.shape[2], wanted, "channels", layer.path)
 
     def run(self, context: Context) -> Result:
         images, model = context.images, context.model
@@ -112,7 +131,9 @@ class Activations(Method):
                 pairs=(*facts.pairs, ("channels that are zero everywhere", silent)),
                 title=facts.title,
             )
-            picture: list[Block] = [self._montage(context, layer, title, values, chosen)]
+            picture: list[Block] = [*self._maps(context, layer, title, values, chosen)]
+        elif self.dense == "tiles":
+            picture = [self._units(context, layer, title, values, chosen)]
         else:
             softmax = layer.kind == "softmax"
             picture = [
@@ -130,31 +151,56 @@ class Activations(Method):
             ]
         return [*picture, facts, value_histogram(context, title, stats, chosen)]
 
-    def _montage(
+    def _maps(
+        self, context: Context, layer: LayerInfo, title: str, values: np.ndarray, chosen: str
+    ) -> list[Montage]:
+        """Maps (h, w, channels) as one picture, or as one for each channel."""
+        channels = self._channels(layer)
+        tiles = values[:, :, channels].transpose(2, 0, 1)
+        ranges = "the layer's range" if self.scale == "joint" else "each map's own range"
+        caption = context.caption(
+            title,
+            chosen,
+            detail=f"{' × '.join(map(str, values.shape))} (H × W × channels)",
+            formula=f"raw output of the layer, {ranges}",
+        )
+        parts: Sequence[tuple[slice, str, str | tuple[float, float]]]
+        parts = [(slice(None), title, "joint")]
+        if self.pictures == "channel":
+            limits = value_range(values, "joint")
+            parts = [
+                (slice(place, place + 1), f"{title} · channel {channel}", limits)
+                for place, channel in enumerate(channels)
+            ]
+        return [
+            self.montage(
+                tiles[part],
+                [f"channel {c}" for c in channels[part]],
+                caption=replace(caption, title=name),
+                what="channels",
+                colormap=context.colormap.activations,
+                limits=limits,
+                scale=self.scale,
+            )
+            for part, name, limits in parts
+        ]
+
+    def _units(
         self, context: Context, layer: LayerInfo, title: str, values: np.ndarray, chosen: str
     ) -> Montage:
-        channels = select_indices(values.shape[2], self.channels, "channels", layer.path)
-        tiles = values[:, :, channels].transpose(2, 0, 1)
-        low, high = value_range(tiles, "joint")
-        grid = square_grid(len(tiles), values.shape[:2], self.max_side)
-        shape = " × ".join(map(str, values.shape))
-        ranges = "the layer's range" if self.scale == "joint" else "each map's own range"
-        return Montage(
-            tiles=np.ascontiguousarray(tiles[: grid.drawn]),
-            low=low,
-            high=high,
-            scale=self.scale,
-            columns=grid.columns,
-            colormap=context.colormap.activations,
-            labels=tuple(f"channel {c}" for c in channels[: grid.drawn])
-            if grid.drawn <= LABELLED
-            else (),
+        """Units (N,) as tiles of one value; of softmax over the whole range of probabilities."""
+        softmax = layer.kind == "softmax"
+        ranges = "unnormalised: 0 to 1" if softmax else "the layer's range"
+        return self.montage(
+            values[:, None, None],
+            [f"unit {i}" for i in range(len(values))],
             caption=context.caption(
                 title,
                 chosen,
-                detail="; ".join(
-                    filter(None, (f"{shape} (H × W × channels)", grid.cut(len(tiles), "channels")))
-                ),
+                detail=f"{len(values)} units, a tile each",
                 formula=f"raw output of the layer, {ranges}",
             ),
+            what="units",
+            colormap=context.colormap.activations,
+            limits=(0.0, 1.0) if softmax else "joint",
         )

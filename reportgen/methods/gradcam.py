@@ -46,7 +46,6 @@ class GradCAM(ClassActivation):
         ``guided`` backpropagation, or by the deconvnet's (``relu``), as keras-vis offers.
     """
 
-    title: ClassVar[str] = "Grad-CAM"
     formula: ClassVar[str] = (
         "ReLU(Σ over channels k of wₖ · Aₖ), wₖ = mean over positions of ∂ score / ∂ Aₖ "
         "(Selvaraju et al. 2017)"
@@ -59,6 +58,11 @@ class GradCAM(ClassActivation):
     signed: ClassVar[bool] = False
 
     gradients: Gradients
+
+    @property
+    def title(self) -> str:  # type: ignore[override]
+        """With the gradients, as several may stand side by side."""
+        return "Grad-CAM" + ("" if self.gradients == "plain" else f", {self.gradients} gradients")
 
     def fitted(self, model: Model) -> Self:
         if self.gradients != "plain":

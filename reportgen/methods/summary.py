@@ -3,17 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from reportgen.core.blocks import Cell, Diagram, Node, Table
-from reportgen.core.settings import settings
+from reportgen.core.settings import Count, settings
 from reportgen.methods.base import Context, Method, Result
 from reportgen.models.base import LayerInfo, Model, count
 
 _Shapes = Sequence[tuple[str, tuple[int, ...]]]
 
 
+Layout = Literal["nhwc", "nchw"]
+
 ROOT = "(network)"  # the row of what no layer owns
+
+
+def output_shape(shape: Sequence[int], layout: Layout) -> tuple[int, ...]:
+    """The shape of an output without the batch, (h, w, c) or any other, in a layout."""
+    if layout == "nchw" and len(shape) == 3:
+        return shape[2], shape[0], shape[1]
+    return tuple(shape)
+
+
+def parameter_shape(shape: Sequence[int], layout: Layout) -> tuple[int, ...]:
+    """The shape of a parameter, kernels (h, w, inputs, outputs) or (inputs, outputs), in a layout.
+
+    With channels first they are (outputs, inputs, h, w) and (outputs, inputs).
+    """
+    if layout == "nchw" and len(shape) in (2, 4):
+        *places, inputs, outputs = shape
+        return outputs, inputs, *places
+    return tuple(shape)
 
 
 def layer_table(
@@ -21,6 +41,8 @@ def layer_table(
     parameters: Mapping[str, Any],
     statistics: Collection[str],
     flops: int,
+    layout: Layout = "nhwc",
+    batch: int | None = None,
 ) -> Table:
     """One row a layer in execution order, and totals of the whole network.
 
@@ -30,22 +52,27 @@ def layer_table(
     Args:
       parameters: arrays or shapes of all of them, by dotted name.
       statistics: which of these are batch statistics.
+      layout: of the shapes: as Flax has them, or with channels first (Caffe, PyTorch).
+      batch: in front of outputs; None to leave it out.
     """
 
     def row(
         path: str, kind: str, shape: str, shapes: _Shapes, numbers: int, measured: int, cost: Cell
     ) -> tuple[Cell, ...]:
-        own = ", ".join(f"{name} {'×'.join(map(str, size))}" for name, size in shapes)
+        own = ", ".join(
+            f"{name} {'×'.join(map(str, parameter_shape(size, layout)))}" for name, size in shapes
+        )
         counts = (numbers - measured, measured) if statistics else (numbers,)
         return path, kind, shape, own, *counts, cost
 
+    leading = () if batch is None else (batch,)
     owned = {name for layer in layers for name in layer.names}
     rest = [name for name in parameters if name not in owned]
     rows = [
         row(
             layer.path,
             layer.kind,
-            " × ".join(map(str, layer.shape)),
+            " × ".join(map(str, (*leading, *output_shape(layer.shape, layout)))),
             layer.parameters,
             layer.parameter_count,
             layer.statistics_count,
@@ -93,11 +120,19 @@ def diagram_nodes(model: Model) -> tuple[Node, ...]:
 
 @settings
 class Summary(Method):
-    """Takes no settings."""
+    """Settings of the method.
+
+    Attributes:
+      layout: of the shapes in the table: ``nhwc`` as Flax has them, ``nchw`` as Caffe and PyTorch.
+      batch: number of images that outputs are given for; None to leave it out.
+    """
 
     title: ClassVar[str] = "Network"
     needs_images: ClassVar[bool] = False
     unit: ClassVar[tuple[str, str]] = ("network", "networks")
+
+    layout: Layout
+    batch: Count | None
 
     def work(self, context: Context) -> int:
         return 1
@@ -114,7 +149,14 @@ class Summary(Method):
                         detail="layers in execution order, with output shape and own parameters",
                     ),
                 ),
-                layer_table(model.layers, model.parameters, model.statistics, model.flops),
+                layer_table(
+                    model.layers,
+                    model.parameters,
+                    model.statistics,
+                    model.flops,
+                    self.layout,
+                    self.batch,
+                ),
             ),
             intro="The layers in execution order, as their paths are used in the configuration.",
         )

@@ -1,21 +1,23 @@
-"""Weights: kernels as montages, dense layers as curves, with statistics, as DIGITS shows them."""
+"""Weights: kernels as montages, dense layers as curves, with statistics, as DIGITS shows them.
+
+``pictures=channel`` draws one picture for each input channel, as conviz does.
+"""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
 
 from reportgen.core.blocks import Block, Group, Montage, Table
 from reportgen.core.errors import ConfigError
-from reportgen.core.settings import Count, Indices, Texts, settings
+from reportgen.core.settings import Indices, Texts, settings
 from reportgen.core.statistics import statistics
-from reportgen.methods.base import Context, Method, Result
+from reportgen.methods.base import Context, Result
 from reportgen.methods.layer_blocks import positive_histogram, unit_curve, value_histogram
-from reportgen.methods.tiles import square_grid
+from reportgen.methods.tiles import Tiled, value_range
 from reportgen.models.base import LayerInfo
-
-LABELLED = 512  # tiles up to which each is named
 
 
 def select_indices(axis: int, wanted: Indices | None, what: str, path: str) -> np.ndarray:
@@ -34,26 +36,14 @@ def select_indices(axis: int, wanted: Indices | None, what: str, path: str) -> n
     return np.asarray(wanted, np.int64)
 
 
-def value_range(values: np.ndarray, scale: str) -> tuple[float, float]:
-    """The values at the ends of the colormap: symmetric about zero, or minimum and maximum."""
-    finite = values[np.isfinite(values)]
-    if not finite.size:
-        return 0.0, 1.0
-    if scale == "symmetric":
-        bound = float(np.abs(finite).max())
-        return -bound, bound
-    return float(finite.min()), float(finite.max())
-
-
 @settings
-class Weights(Method):
-    """Settings of the method.
+class Weights(Tiled):
+    """Settings of the method, besides those of all that draw tiles.
 
     Attributes:
       layers: which layers; None for the configuration's.
       filters, channels: output and input channels shown; None for all.
       scale: ``symmetric`` about zero, or ``joint`` minimum to maximum of the layer.
-      max_side: longest side of a montage in pixels.
     """
 
     title: ClassVar[str] = "Weights"
@@ -64,7 +54,6 @@ class Weights(Method):
     filters: Indices | None
     channels: Indices | None
     scale: Literal["symmetric", "joint"]
-    max_side: Count
 
     def rejects(self, layer: LayerInfo) -> str:
         drawn = any(len(shape) in (2, 4) for _, shape in layer.parameters)
@@ -105,7 +94,7 @@ class Weights(Method):
             title = f"{layer.path} · {name}"
             chosen = f"method.weights.layers=[{layer.path}]"
             if values.ndim == 4:
-                blocks.insert(0, self._montage(context, layer, title, values, chosen))
+                blocks[:0] = self._montages(context, layer, title, values, chosen)
             elif values.ndim == 2:
                 norms = np.linalg.norm(values.astype(np.float64), axis=0)
                 blocks += [
@@ -129,38 +118,51 @@ class Weights(Method):
             blocks=tuple(blocks),
         )
 
-    def _montage(
+    def _montages(
         self, context: Context, layer: LayerInfo, title: str, kernel: np.ndarray, chosen: str
-    ) -> Montage:
-        """A kernel (h, w, inputs, outputs) as tiles, filter by filter."""
+    ) -> list[Montage]:
+        """A kernel (h, w, inputs, outputs) as tiles: filter by filter, or channel by channel."""
         inputs = select_indices(kernel.shape[2], self.channels, "channels", layer.path)
         outputs = select_indices(kernel.shape[3], self.filters, "filters", layer.path)
         part = kernel[:, :, inputs][:, :, :, outputs].transpose(3, 2, 0, 1)
-        low, high = value_range(part, self.scale)
-        shape = "×".join(map(str, kernel.shape))
+        detail = f"{'×'.join(map(str, kernel.shape))} (height × width × inputs × outputs)"
+        caption = context.caption(
+            title, chosen, detail=detail, formula=f"raw values, {self.scale} range over the layer"
+        )
+        colormap = context.colormap.weights
+        if self.pictures == "channel":
+            limits = value_range(kernel, self.scale)
+            return [
+                self.montage(
+                    part[:, place],
+                    [f"filter {i}" for i in outputs],
+                    caption=replace(caption, title=f"{title} · channel {channel}"),
+                    what="filters",
+                    colormap=colormap,
+                    limits=limits,
+                )
+                for place, channel in enumerate(inputs)
+            ]
         if part.shape[1] == 3 and kernel.shape[2] == 3:
             tiles = part.transpose(0, 2, 3, 1)
             if context.model.spec.order == "bgr":
                 tiles = tiles[..., ::-1]
             names = [f"filter {i}" for i in outputs]
-            colormap, together = None, 1
-        else:
-            tiles = part.reshape(-1, *kernel.shape[:2])
-            names = [f"filter {i}, channel {c}" for i in outputs for c in inputs]
-            colormap, together = context.colormap.weights, len(inputs)
-        grid = square_grid(len(tiles), tiles.shape[1:3], self.max_side, together)
-        detail = f"{shape} (height × width × inputs × outputs)"
-        return Montage(
-            tiles=np.ascontiguousarray(tiles[: grid.drawn]),
-            low=low,
-            high=high,
-            columns=grid.columns,
-            colormap=colormap,
-            labels=tuple(names[: grid.drawn]) if grid.drawn <= LABELLED else (),
-            caption=context.caption(
-                title,
-                chosen,
-                detail="; ".join(filter(None, (detail, grid.cut(len(tiles), "tiles")))),
-                formula=f"raw values, {self.scale} range over the layer",
-            ),
-        )
+            return [
+                self.montage(
+                    tiles, names, caption=caption, what="filters", colormap=None, limits=self.scale
+                )
+            ]
+        tiles = part.reshape(-1, *kernel.shape[:2])
+        names = [f"filter {i}, channel {c}" for i in outputs for c in inputs]
+        return [
+            self.montage(
+                tiles,
+                names,
+                caption=caption,
+                what="tiles",
+                colormap=colormap,
+                limits=self.scale,
+                multiple=len(inputs),
+            )
+        ]

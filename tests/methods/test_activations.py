@@ -71,9 +71,44 @@ def test_selection_of_channels_and_range_of_each_map(run_method: Any) -> None:
     [
         ("images=200", r"images has 200; there are 200 images.\nThey are counted from 0 to 199"),
         ("channels=20", r"conv1 has 20 channels; there is no channel 20"),
+        ("channels={conv2:[50]}", r"conv2 has 50 channels; there is no channel 50"),
+        ("channels={conv3:[1]}", r"names conv3, which is not among.*\nDid you mean conv1 or conv2"),
+        ("channels={conv1:[-1]}", r"channels.*expected"),
         ("layers=[flatten]", r"flatten \(flatten\) only repeats the layer before it"),
     ],
 )
 def test_what_is_not_there_is_refused(override: str, message: str, run_method: Any) -> None:
     with pytest.raises((ConfigError, Exception), match=message):
         run_method("activations", f"method.activations.{override}")
+
+
+def test_channels_of_one_layer(run_method: Any) -> None:
+    chosen = ("layers=[conv1,conv2]", "method.activations.channels={conv1:[4,2]}")
+    _, one, two = run_method("activations", *chosen).blocks
+    assert one.blocks[0].labels == ("channel 4", "channel 2")
+    assert len(two.blocks[0].tiles) == 50
+
+
+def test_a_picture_of_each_map_over_the_range_of_the_layer(run_method: Any) -> None:
+    (whole,) = (b for b in run_method("activations", "layers=conv1").blocks[1].blocks[:1])
+    keys = ("pictures=channel", "interpolation=bicubic", "channels=[4,2]")
+    chosen = [f"method.activations.{key}" for key in keys]
+    group = run_method("activations", "layers=conv1", *chosen).blocks[1]
+    maps = [block for block in group.blocks if isinstance(block, Montage)]
+    for one, channel in zip(maps, (4, 2), strict=True):
+        np.testing.assert_array_equal(one.tiles, whole.tiles[[channel]])
+        assert (one.low, one.high) == (whole.low, whole.high)
+        assert one.interpolation == "bicubic"
+        assert one.caption.title.endswith(f"· channel {channel}")
+
+
+def test_units_as_tiles_of_one_value(run_method: Any) -> None:
+    chosen = ("method.activations.dense=tiles", "method.activations.grid=digits")
+    _, relu, prob = run_method("activations", "layers=[relu1,prob]", *chosen).blocks
+    curve = run_method("activations", "layers=[relu1]").blocks[1].blocks[0]
+    montage = relu.blocks[0]
+    np.testing.assert_array_equal(montage.tiles[:, 0, 0], curve.series[0].y)
+    assert (montage.columns, montage.gap) == (22, 0)
+    assert (montage.low, montage.high) == (montage.tiles.min(), montage.tiles.max())
+    assert (prob.blocks[0].low, prob.blocks[0].high) == (0.0, 1.0)
+    assert [type(block) for block in relu.blocks] == [Montage, KeyValues, Histogram]

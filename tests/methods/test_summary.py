@@ -69,3 +69,12 @@ def test_a_network_without_either_has_no_word_of_them(lenet: Any) -> None:
     assert "statistics" not in totals
     assert "(network)" not in caption
     assert totals["parameters"] == 431_080
+
+
+def test_shapes_with_channels_first_and_a_batch(lenet: Any) -> None:
+    parts = lenet.layers, lenet.parameters, lenet.statistics, lenet.flops
+    table = layer_table(*parts, "nchw", 50)
+    rows = {row[0]: row[2:4] for row in table.rows}
+    assert rows["conv2"] == ("50 × 50 × 8 × 8", "bias 50, kernel 50×20×5×5")
+    assert rows["ip1"] == ("50 × 500", "bias 500, kernel 500×800")
+    assert [row[4:] for row in table.rows] == [row[4:] for row in layer_table(*parts).rows]

@@ -104,3 +104,20 @@ def test_kernels_on_three_channels_are_in_colour(run_method: Any, model_of: Any)
 def test_a_layer_without_a_kernel_is_refused(run_method: Any) -> None:
     with pytest.raises(NotApplicableError, match=r"pool1 \(pool\) has no kernel.*\nIt applies to"):
         run_method("weights", "layers=pool1")
+
+
+def test_a_picture_of_each_input_channel_over_the_range_of_the_layer(
+    run_method: Any, lenet: Any
+) -> None:
+    keys = ("pictures=channel", "grid=factors", "scale=joint", "channels=[3,7]", "gap=2")
+    chosen = [f"method.weights.{key}" for key in keys]
+    (group,) = run_method("weights", "layers=conv2", *chosen).blocks
+    montages = _blocks(group, Montage)
+    kernel = np.asarray(lenet.parameters["conv2.kernel"])
+    for montage, channel in zip(montages, (3, 7), strict=True):
+        np.testing.assert_array_equal(montage.tiles, kernel[:, :, channel].transpose(2, 0, 1))
+        assert (montage.low, montage.high) == (kernel.min(), kernel.max())
+        assert (montage.columns, montage.gap) == (10, 2)
+        assert montage.caption.title == f"conv2 · kernel · channel {channel}"
+        assert montage.labels[4] == "filter 4"
+    assert group.blocks[:2] == tuple(montages)
