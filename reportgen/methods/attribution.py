@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
@@ -163,7 +163,10 @@ class Attribution(Method):
         return Result(
             blocks=tuple(groups),
             intro=self.intro,
-            findings=_not_finite(context, explained.maps),
+            findings=(
+                *_not_finite(context, explained.maps, chosen.logits),
+                *_blank(self.title, explained.maps, images.names),
+            ),
             explained=explained,
         )
 
@@ -212,8 +215,13 @@ def _range(heat: np.ndarray, percentile: float, signed: bool) -> tuple[float, fl
     return (-high if signed else float(finite.min())), high
 
 
-def _not_finite(context: Context, maps: np.ndarray) -> tuple[Finding, ...]:
-    bad = [i for i, heat in enumerate(maps) if not np.isfinite(heat).all()]
+def _not_finite(context: Context, maps: np.ndarray, scores: np.ndarray) -> tuple[Finding, ...]:
+    # A network that overflows may still have gradients: zeros.
+    bad = [
+        i
+        for i, heat in enumerate(maps)
+        if not (np.isfinite(heat).all() and np.isfinite(scores[i]).all())
+    ]
     if not bad:
         return ()
     images, model = context.images, context.model
@@ -224,13 +232,31 @@ def _not_finite(context: Context, maps: np.ndarray) -> tuple[Finding, ...]:
         Finding(
             severity="fail",
             check="attribution",
-            message=f"{len(bad)} of {len(maps)} maps hold values that are not finite"
+            message=f"{len(bad)} of {len(maps)} maps, or their scores, are not finite"
             + (f"; the first layer whose output is not finite is {layer}." if layer else "."),
             where=layer or images.names[bad[0]],
             value=float(len(bad)),
             advice="Look at that layer's weights and at the range of its input."
             if layer
             else "All outputs are finite, so the gradient is not: look for roots and divisions.",
+        ),
+    )
+
+
+def _blank(title: str, maps: np.ndarray, names: Sequence[str]) -> tuple[Finding, ...]:
+    blank = [i for i, heat in enumerate(maps) if np.ptp(heat) == 0]
+    if not blank:
+        return ()
+    return (
+        Finding(
+            severity="warn",
+            check="attribution",
+            message=f"{title}: {len(blank)} of {len(maps)} maps have the same value everywhere, "
+            f"the first that of {names[blank[0]]}.",
+            where=names[blank[0]],
+            value=float(len(blank)),
+            advice="Such a map says nothing of its image: what would have been shown was cut off, "
+            "by rectifiers for the most part. Compare with another method or layer.",
         ),
     )
 

@@ -1,0 +1,89 @@
+"""What all attribution methods share."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+KEYS = ("method.saliency.count=3",)
+
+
+@pytest.fixture(scope="module")
+def broken(lenet: Any) -> Any:
+    """LeNet with an infinite weight in its second convolution."""
+    parameters = dict(lenet.parameters)
+    parameters["conv2.bias"] = parameters["conv2.bias"].at[0].set(jnp.inf)
+    return lenet.with_parameters(parameters)
+
+
+def test_maps_that_are_not_finite_fail_and_name_the_first_layer(
+    broken: Any, run_method: Any
+) -> None:
+    result = run_method("gradient_x_input", "method.gradient_x_input.count=3", model=broken)
+    finding = result.findings[0]
+    assert finding.severity == "fail"
+    assert finding.where == "conv2"
+    assert "3 of 3 maps" in finding.message
+
+
+def test_blank_maps_are_said(lenet: Any, run_method: Any) -> None:
+    parameters = {name: jnp.zeros_like(value) for name, value in lenet.parameters.items()}
+    result = run_method("saliency", *KEYS, model=lenet.with_parameters(parameters))
+    (finding,) = result.findings
+    assert finding.severity == "warn"
+    assert "3 of 3 maps have the same value everywhere" in finding.message
+    assert run_method("saliency", *KEYS).findings == ()
+
+
+def test_the_order_and_number_of_images_do_not_matter(run_method: Any, digits: Any) -> None:
+    """SmoothGrad draws noise: by the image's name, not by its place."""
+    keys = ("method.smoothgrad.samples=3",)
+    five = run_method("smoothgrad", "method.smoothgrad.count=5", *keys).explained.maps
+    two = run_method("smoothgrad", "method.smoothgrad.count=2", *keys).explained.maps
+    np.testing.assert_allclose(five[:2], two, rtol=1e-4, atol=1e-5)
+
+
+def test_seconds_are_told_unless_equal_files_are_wanted(run_method: Any) -> None:
+    def facts(*more: str) -> dict[str, Any]:
+        return dict(run_method("saliency", *KEYS, *more).blocks[0].blocks[0].facts)
+
+    assert facts()["seconds per image"] > 0
+    assert "seconds per image" not in facts("report.timings=false")
+
+
+def test_the_maps_can_be_made_again_of_a_changed_model(
+    lenet: Any, digits: Any, run_method: Any
+) -> None:
+    explained = run_method("saliency", *KEYS).explained
+    x = jnp.asarray(lenet.spec.normalise(digits.pixels[:3]))
+    again = explained.explain(lenet, x, jnp.asarray(explained.targets), explained.keys)
+    np.testing.assert_array_equal(again, explained.maps)
+    doubled = dict(lenet.parameters)
+    doubled["ip2.kernel"] = 2 * doubled["ip2.kernel"]
+    twice = explained.explain(
+        lenet.with_parameters(doubled), x, jnp.asarray(explained.targets), explained.keys
+    )
+    np.testing.assert_allclose(twice, 2 * explained.maps, rtol=1e-4)
+
+
+def test_side_by_side(run_method: Any, digits: Any, lenet: Any) -> None:
+    from reportgen.methods.side_by_side import side_by_side
+
+    one = run_method("saliency", *KEYS).explained
+    other = run_method("gradient_x_input", "method.gradient_x_input.count=2").explained
+    groups = side_by_side({"a": one, "b": other}, digits, lenet.classes, "again")
+    assert [group.title for group in groups] == list(digits.names[:2])
+    (comparison,) = groups[1].blocks
+    np.testing.assert_array_equal(comparison.image, digits.pixels[1])
+    assert [part.title for part in comparison.maps] == ["Saliency", "Gradient × input"]
+    np.testing.assert_array_equal(comparison.maps[1].map, other.maps[1])
+    assert comparison.maps[1].low == -comparison.maps[1].high
+    assert comparison.caption.override == "again"
+    elsewhere = replace(other, targets=(other.targets + 1) % 10)
+    (first, _) = side_by_side({"a": one, "b": elsewhere}, digits, lenet.classes, "")
+    titles = [part.subtitle for part in first.blocks[0].maps]
+    assert titles == [lenet.classes[int(m.targets[0])] for m in (one, elsewhere)]
