@@ -1,0 +1,322 @@
+"""The pieces of the general ascent, each against NumPy, SciPy, Optax or the peer's formula."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import ndimage
+
+from reportgen.methods.synthesis import colour, fourier, maco, objectives, views
+from reportgen.methods.synthesis.optimisers import ascending
+from reportgen.methods.synthesis.redirected import redirected
+from reportgen.methods.synthesis.regularisers import absolute_variation, keras_vis_norm
+from reportgen.methods.synthesis.transforms import sample
+
+RNG = np.random.default_rng(0)
+
+
+def test_colours_are_lucid_s() -> None:
+    # Xplique writes the same matrix out, transposed.
+    written = [
+        [0.56282854, 0.58447580, 0.58447580],
+        [0.19482528, 0.0, -0.19482528],
+        [0.04329450, -0.10823626, 0.06494176],
+    ]
+    np.testing.assert_allclose(colour.CORRELATION.T, written, atol=1e-7)
+    x = RNG.normal(size=(2, 3, 4, 3)).astype(np.float32)
+    np.testing.assert_allclose(colour.correlate(x), x @ np.array(written), atol=1e-6)
+    np.testing.assert_allclose(colour.decorrelate(colour.correlate(x)), x, atol=1e-4)
+    np.testing.assert_array_equal(colour.correlate(x[..., :1]), x[..., :1])
+
+
+@pytest.mark.parametrize("shape", [(6, 8, 3), (7, 5, 3), (8, 9, 1)])
+def test_fourier_pictures_by_hand(shape: tuple[int, int, int]) -> None:
+    height, width, channels = shape
+    parts = RNG.normal(size=(1, 2, channels, height, width // 2 + 1)).astype(np.float32)
+    spectrum = parts[0, 0] + 1j * parts[0, 1]
+    for i in range(height):
+        for j in range(width // 2 + 1):
+            rows = min(i, height - i) / height
+            frequency = np.sqrt(rows**2 + (j / width) ** 2)
+            factor = np.sqrt(width * height) / max(frequency, 1 / max(width, height))
+            spectrum[:, i, j] *= factor
+    waves = np.stack([np.fft.irfft2(plane, s=(height, width)) for plane in spectrum], -1) / 4
+    if channels == 3:
+        waves = waves @ colour.CORRELATION.T
+    expected = 255 / (1 + np.exp(-waves))
+    np.testing.assert_allclose(fourier.pictures(parts, shape)[0], expected, atol=2e-2)
+
+
+def test_fourier_starts_near_grey_and_its_gradient_is_right() -> None:
+    shape = (16, 16, 3)
+    first = fourier.begin(jax.random.key(0), shape)
+    np.testing.assert_allclose(first.std(), 0.01, rtol=0.05)
+    start = np.asarray(fourier.pictures(first[None], shape))
+    assert np.abs(start - 127.5).max() < 15
+    weights = jnp.asarray(RNG.normal(size=(1, *shape)), jnp.float32)
+
+    def value(parts: jax.Array) -> jax.Array:
+        return (weights * fourier.pictures(parts, shape)).sum()
+
+    _check_gradient(value, first[None], 1e-3)
+
+
+def _check_gradient(
+    value: Callable[[jax.Array], jax.Array], at: jax.Array, step: float, rtol: float = 2e-2
+) -> None:
+    """The slope along a random direction, by differences of both sides."""
+    direction = jnp.asarray(RNG.normal(size=at.shape), jnp.float32)
+    slope = (jax.grad(value)(at) * direction).sum()
+    difference = (value(at + step * direction) - value(at - step * direction)) / (2 * step)
+    np.testing.assert_allclose(slope, difference, rtol=rtol)
+
+
+def test_maco_pictures_by_hand() -> None:
+    shape = (6, 8, 3)
+    images = RNG.uniform(0, 255, (3, *shape)).astype(np.float32)
+    inverse = np.linalg.inv(colour.CORRELATION)
+    planes = np.moveaxis(images / 255 @ inverse.T, -1, 1)
+    mean = np.abs(np.fft.rfft2(planes)).mean(axis=0)
+    magnitude = maco.magnitude(images, 6, 8)
+    np.testing.assert_allclose(magnitude, mean, rtol=2e-3, atol=1e-3)
+
+    phases = RNG.normal(size=(2, 3, 6, 5)).astype(np.float32)
+    made = np.asarray(maco.pictures(jnp.asarray(phases), magnitude, shape))
+    for phase, picture in zip(phases, made, strict=True):
+        phase = (phase - phase.mean()) / (phase.std() + 1e-5)
+        waves = np.fft.irfft2(mean * np.exp(1j * phase), s=(6, 8)).transpose(1, 2, 0)
+        waves = (waves - waves.mean()) / (waves.std() + 1e-5)
+        expected = 255 / (1 + np.exp(-waves @ colour.CORRELATION.T))
+        np.testing.assert_allclose(picture, expected, atol=0.2)
+    _check_gradient(
+        lambda p: (maco.pictures(p, magnitude, shape) * images[:1]).sum(),
+        jnp.asarray(phases[:1]),
+        1e-2,
+    )
+
+
+def test_magnitudes_of_another_size() -> None:
+    assert maco.magnitude(np.ones((2, 8, 8, 1), np.float32), 12, 10).shape == (1, 12, 6)
+
+
+PICTURE = RNG.uniform(0, 255, (12, 10, 3)).astype(np.float32)
+
+
+def _view(
+    picture: np.ndarray,
+    size: tuple[int, int],
+    *,
+    before: tuple[int, int] = (0, 0),
+    factor: float = 1.0,
+    degrees: float = 0.0,
+    after: tuple[int, int] = (0, 0),
+    wrap: bool = False,
+) -> np.ndarray:
+    maps = views.affine(
+        jnp.array([before], jnp.float32),
+        jnp.array([factor]),
+        jnp.deg2rad(jnp.array([degrees])),
+        jnp.array([after], jnp.float32),
+    )
+    return np.asarray(sample(jnp.asarray(picture)[None], maps[None], size, wrap=wrap))[0, 0]
+
+
+def test_a_padded_shifted_view_is_an_exact_crop() -> None:
+    padded = np.pad(PICTURE, ((5, 5), (5, 5), (0, 0)), constant_values=127.5)
+    # Down by 2 and left by 1: what was at (r, c) is now at (r + 2, c - 1).
+    seen = _view(PICTURE, (14, 12), before=(2, -1))
+    np.testing.assert_array_equal(seen, padded[4 - 2 : 18 - 2, 4 + 1 : 16 + 1])
+    both = _view(PICTURE, (14, 12), before=(1, 0), after=(1, -1))
+    np.testing.assert_array_equal(both, seen)
+    np.testing.assert_array_equal(
+        _view(PICTURE, (12, 10), before=(3, -2), wrap=True), np.roll(PICTURE, (3, -2), (0, 1))
+    )
+
+
+@pytest.mark.parametrize("factor", [0.9, 1.1, 2.0])
+def test_zoom_is_scipy_s_around_the_centre(factor: float) -> None:
+    """Half a pixel matters: the centre of the picture stays where it is."""
+    seen = _view(PICTURE, (12, 10), factor=factor)
+    centre = np.array([5.5, 4.5])
+    for channel in range(3):
+        expected = ndimage.affine_transform(
+            PICTURE[..., channel],
+            np.eye(2) / factor,
+            centre - centre / factor,
+            order=1,
+            mode="grid-constant",
+            cval=127.5,
+        )
+        np.testing.assert_allclose(seen[..., channel], expected, atol=1e-2)
+
+
+@pytest.mark.parametrize("degrees", [-10.0, 7.0, 90.0])
+@pytest.mark.parametrize("wrap", [False, True])
+def test_turning_is_scipy_s_rotate(degrees: float, wrap: bool) -> None:
+    seen = _view(PICTURE, (12, 10), degrees=degrees, wrap=wrap)
+    expected = ndimage.rotate(
+        PICTURE,
+        degrees,
+        reshape=False,
+        order=1,
+        mode="grid-wrap" if wrap else "grid-constant",
+        cval=127.5,
+    )
+    np.testing.assert_allclose(seen, expected, atol=2e-2)
+
+
+def test_the_gradient_of_a_view() -> None:
+    maps = views.drawn(jax.random.key(0), 1, jitter=(2, 1), zoom=(1.1,), rotate=(8.0,))
+    weights = jnp.asarray(RNG.normal(size=(1, 1, 14, 12, 3)), jnp.float32)
+    _check_gradient(
+        lambda x: (weights * sample(x, maps, (14, 12), wrap=False)).sum(),
+        jnp.asarray(PICTURE)[None],
+        1.0,
+        1e-3,
+    )
+
+
+def test_drawn_views_cover_what_they_are_drawn_from() -> None:
+    maps = np.asarray(
+        views.drawn(jax.random.key(1), 600, jitter=(2, 0), zoom=(0.5, 2.0), rotate=(0.0, 90.0))
+    )
+    assert maps.shape == (600, 1, 2, 3)
+    assert set(np.unique(maps[..., 2])) == {-2.0, -1.0, 0.0, 1.0, 2.0}
+    scale = np.sqrt(np.abs(np.linalg.det(maps[:, 0, :, :2])))
+    np.testing.assert_allclose(np.unique(scale.round(5)), [0.5, 2.0])
+    assert 0.4 < (scale > 1).mean() < 0.6
+    turned = np.abs(maps[:, 0, 0, 1]) > 0.1
+    assert 0.4 < turned.mean() < 0.6
+    # Lucid's 128 pixels, padded by 12, less 8 and 4.
+    assert views.canvas(128, 12, (4, 2)) == 140
+    assert views.canvas(128, 0, (4, 2)) == 128
+
+
+def test_crops_shrink_from_half_to_a_twentieth() -> None:
+    maps = np.asarray(views.crops(jax.random.key(2), 50, 200, (0.5, 0.05), (60, 40), (20, 20)))
+    assert maps.shape == (50, 200, 2, 3)
+    # A crop of the whole picture would step 3 rows and 2 columns at a time.
+    sides = maps[..., 0, 0] / 3
+    np.testing.assert_allclose(maps[..., 1, 1] / 2, sides, rtol=1e-5)
+    np.testing.assert_allclose(sides[0].mean(), 0.5, atol=0.02)
+    np.testing.assert_allclose(sides[0].std(), 0.05, atol=0.01)
+    assert sides[-1].min() == pytest.approx(0.05)
+    centres = maps[..., 2] / [60, 40]
+    np.testing.assert_allclose(centres.mean(axis=(0, 1)), 0, atol=0.01)
+    np.testing.assert_allclose(centres.std(axis=(0, 1)), 0.15, atol=0.01)
+
+
+def test_regularisers() -> None:
+    x = RNG.normal(size=(2, 5, 4, 3))
+    down = np.abs(x[:, 1:] - x[:, :-1]).sum(axis=(1, 2, 3))
+    right = np.abs(x[:, :, 1:] - x[:, :, :-1]).sum(axis=(1, 2, 3))
+    pictures = jnp.asarray(x, jnp.float32)
+    np.testing.assert_allclose(absolute_variation(pictures), (down + right) / 60, rtol=1e-5)
+    norm = (np.abs(x) ** 6).sum(axis=(1, 2, 3)) ** (1 / 6) / 60
+    np.testing.assert_allclose(keras_vis_norm(pictures, 6.0), norm, rtol=1e-5)
+
+
+def test_neuron_and_direction() -> None:
+    a = RNG.normal(size=(2, 4, 5, 3)).astype(np.float32)
+    units = jnp.array([2, 0])
+    np.testing.assert_array_equal(objectives.neuron(a, units, None), [a[0, 2, 2, 2], a[1, 2, 2, 0]])
+    np.testing.assert_array_equal(
+        objectives.neuron(a, units, (3, 1)), [a[0, 3, 1, 2], a[1, 3, 1, 0]]
+    )
+    v = RNG.normal(size=(2, 3)).astype(np.float32)
+    dots = [[[a[n, i, j] @ v[n] for j in range(5)] for i in range(4)] for n in range(2)]
+    np.testing.assert_allclose(
+        objectives.direction(a, v, 0.0), np.mean(dots, axis=(1, 2)), rtol=1e-4
+    )
+    expected = []
+    for n in range(2):
+        total = 0.0
+        for i in range(4):
+            for j in range(5):
+                dot = a[n, i, j] @ v[n]
+                cosine = dot / np.linalg.norm(a[n, i, j]) / np.linalg.norm(v[n])
+                total += dot * max(0.1, cosine) ** 2
+        expected.append(total / 20)
+    np.testing.assert_allclose(objectives.direction(a, v, 2.0), expected, rtol=1e-4)
+    # A channel is the direction of its axis.
+    axes = np.eye(3, dtype=np.float32)[np.array([2, 0])]
+    np.testing.assert_allclose(
+        objectives.direction(a, axes, 0.0),
+        objectives.mean_activation(jnp.asarray(a), units, rectify=False),
+        rtol=1e-5,
+    )
+
+
+def test_likeness() -> None:
+    a, b = RNG.normal(size=(2, 3, 4, 2)).astype(np.float32), np.ones((2, 3, 4, 2), np.float32)
+    b[1] = a[1] * 2
+    dots = [(x * y).sum() for x, y in zip(a, b, strict=True)]
+    cosine = [d / np.linalg.norm(x) / np.linalg.norm(y) for d, x, y in zip(dots, a, b, strict=True)]
+    np.testing.assert_allclose(objectives.cosines(a, b), cosine, rtol=1e-4)
+    np.testing.assert_allclose(objectives.likeness(a, b, 0.0), dots, rtol=1e-4)
+    expected = [d * max(0.1, c) ** 4 for d, c in zip(dots, cosine, strict=True)]
+    np.testing.assert_allclose(objectives.likeness(a, b, 4.0), expected, rtol=1e-4)
+    gradient = jax.grad(lambda x: objectives.likeness(x, b, 4.0).sum())(jnp.zeros_like(a))
+    assert np.isfinite(gradient).all()
+
+
+def test_sameness_is_lucid_s_diversity() -> None:
+    a = RNG.normal(size=(2, 3, 5, 4)).astype(np.float32)  # two units, three images of each
+    found = np.asarray(objectives.sameness(jnp.asarray(a)))
+    for unit in range(2):
+        grams = [image.T @ image for image in a[unit]]
+        grams = [gram / np.linalg.norm(gram) for gram in grams]
+        for i in range(3):
+            others = sum((grams[i] * grams[j]).sum() for j in range(3) if j != i)
+            np.testing.assert_allclose(found[unit, i], others, rtol=1e-4)
+    # What matters is which channels go together, not where.
+    np.testing.assert_allclose(objectives.sameness(jnp.stack([a[:, 0]] * 2, 1)), 1, rtol=1e-4)
+
+
+def test_optimisers() -> None:
+    gradients = [RNG.normal(size=4).astype(np.float32) for _ in range(4)]
+
+    def run(name: str, rate: float, decay: float = 0.0) -> np.ndarray:
+        x = jnp.zeros(4)
+        rule = ascending(name, rate, decay)  # type: ignore[arg-type]
+        state = rule.init(x)
+        for gradient in gradients:
+            updates, state = rule.update(jnp.asarray(gradient), state, x)
+            x = x + updates
+        return np.asarray(x)
+
+    x, square = np.zeros(4), np.zeros(4)
+    for gradient in gradients:
+        square = 0.95 * square + 0.05 * gradient**2
+        x = x + 1.5 * gradient / np.sqrt(square + 1e-7)
+    np.testing.assert_allclose(run("rmsprop", 1.5, 0.95), x, rtol=1e-4)
+
+    for nesterov in (False, True):
+        x, mean, square = np.zeros(4), np.zeros(4), np.zeros(4)
+        for t, gradient in enumerate(gradients, 1):
+            mean = 0.9 * mean + 0.1 * gradient
+            square = 0.999 * square + 0.001 * gradient**2
+            unbiased = mean / (1 - 0.9**t)
+            if nesterov:
+                unbiased = 0.9 * mean / (1 - 0.9 ** (t + 1)) + 0.1 * gradient / (1 - 0.9**t)
+            x = x + 0.05 * unbiased / (np.sqrt(square / (1 - 0.999**t)) + 1e-8)
+        np.testing.assert_allclose(run("nadam" if nesterov else "adam", 0.05), x, rtol=1e-3)
+
+
+def test_redirected_rectifiers_lead_up_only_where_nothing_passes() -> None:
+    x = jnp.array([[-1.0, -2.0, -3.0], [-1.0, 2.0, -3.0]])
+    weights = jnp.array([3.0, 1.0, -2.0])
+
+    def value(x: jax.Array) -> jax.Array:
+        return jax.nn.relu(x) @ weights
+
+    plain = jax.grad(lambda x: value(x).sum())(x)
+    np.testing.assert_array_equal(plain, [[0, 0, 0], [0, 1, 0]])
+    own = jax.jit(jax.grad(lambda x: redirected(value, x).sum()))(x)
+    # The first image is stuck: what pushes up passes. The second keeps its own gradient.
+    np.testing.assert_array_equal(own, [[3, 1, 0], [0, 1, 0]])
+    np.testing.assert_array_equal(redirected(value, x), value(x))
