@@ -132,6 +132,8 @@ class Montage:
         (``nearest``), or before they are coloured (``bicubic``).
       background: colour of the gaps and of missing tiles.
       labels: one a tile, for hovering and for the text alternative; may be empty.
+      part: what it shows of a layer that has several pictures (``channel 3``); files and arrays
+        are named after it, and it is drawn smaller. Empty if it is the only one.
     """
 
     tiles: Array
@@ -147,6 +149,7 @@ class Montage:
     interpolation: Literal["nearest", "bicubic"] = "nearest"
     background: Literal["white", "black"] = "white"
     labels: tuple[str, ...] = ()
+    part: str = ""
     type: Literal["montage"] = "montage"
 
 

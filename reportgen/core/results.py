@@ -44,10 +44,11 @@ class _Writer:
             if isinstance(value, Group):
                 prefix = f"{prefix}{_slug(value.title)}/"
             elif (kind := getattr(value, "type", None)) is not None:
-                prefix = f"{prefix}{kind}/"
-            for part in fields(value):
-                inner = getattr(value, part.name)
-                name = part.name if isinstance(inner, np.ndarray) else ""
+                part = getattr(value, "part", "")
+                prefix = f"{prefix}{_slug(part)}/{kind}/" if part else f"{prefix}{kind}/"
+            for field in fields(value):
+                inner = getattr(value, field.name)
+                name = field.name if isinstance(inner, np.ndarray) else ""
                 self._name(inner, prefix + name)
 
     def put(self, value: np.ndarray) -> dict[str, Any]:

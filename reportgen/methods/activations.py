@@ -5,8 +5,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from functools import partial
 from typing import ClassVar, Literal
 
@@ -131,7 +129,7 @@ class Activations(Tiled):
                 pairs=(*facts.pairs, ("channels that are zero everywhere", silent)),
                 title=facts.title,
             )
-            picture: list[Block] = [*self._maps(context, layer, title, values, chosen)]
+            picture: list[Block] = [*self._maps(context, layer, name, values, chosen)]
         elif self.dense == "tiles":
             picture = [self._units(context, layer, title, values, chosen)]
         else:
@@ -149,40 +147,40 @@ class Activations(Tiled):
                 ),
                 positive_histogram(context, title, values, chosen),
             ]
-        return [*picture, facts, value_histogram(context, title, stats, chosen)]
+        numbers: list[Block] = [facts, value_histogram(context, title, stats, chosen)]
+        many = values.ndim == 3 and self.pictures == "channel"
+        # Many small pictures come last; one large picture first, with its numbers beside it.
+        return [*numbers, *picture] if many else [*picture, *numbers]
 
     def _maps(
-        self, context: Context, layer: LayerInfo, title: str, values: np.ndarray, chosen: str
+        self, context: Context, layer: LayerInfo, image: str, values: np.ndarray, chosen: str
     ) -> list[Montage]:
         """Maps (h, w, channels) as one picture, or as one for each channel."""
+        title = f"{layer.path} · {image}"
         channels = self._channels(layer)
         tiles = values[:, :, channels].transpose(2, 0, 1)
         ranges = "the layer's range" if self.scale == "joint" else "each map's own range"
-        caption = context.caption(
-            title,
-            chosen,
+        draw = partial(
+            self.montage, what="channels", colormap=context.colormap.activations, scale=self.scale
+        )
+        caption = partial(
+            context.caption,
             detail=f"{' × '.join(map(str, values.shape))} (H × W × channels)",
             formula=f"raw output of the layer, {ranges}",
         )
-        parts: Sequence[tuple[slice, str, str | tuple[float, float]]]
-        parts = [(slice(None), title, "joint")]
-        if self.pictures == "channel":
-            limits = value_range(values, "joint")
-            parts = [
-                (slice(place, place + 1), f"{title} · channel {channel}", limits)
-                for place, channel in enumerate(channels)
-            ]
+        names = [f"channel {c}" for c in channels]
+        if self.pictures == "layer":
+            return [draw(tiles, names, caption=caption(title, chosen), limits="joint")]
+        limits = value_range(values, "joint")
         return [
-            self.montage(
-                tiles[part],
-                [f"channel {c}" for c in channels[part]],
-                caption=replace(caption, title=name),
-                what="channels",
-                colormap=context.colormap.activations,
+            draw(
+                tile[None],
+                [name],
+                caption=caption(f"{title} · {name}", chosen, f"method.activations.channels=[{c}]"),
                 limits=limits,
-                scale=self.scale,
+                part=name if len(self.images) == 1 else f"{image} {name}",
             )
-            for part, name, limits in parts
+            for c, tile, name in zip(channels, tiles, names, strict=True)
         ]
 
     def _units(

@@ -151,12 +151,14 @@ class Tiled(Method):
         limits: str | tuple[float, float],
         scale: Literal["joint", "each"] = "joint",
         multiple: int = 1,
+        part: str = "",
     ) -> Montage:
         """Tiles (N, h, w[, 3]) as these settings draw them; what is left out is in the caption.
 
         Args:
           names: of the tiles. ``what`` they are, in the plural.
           limits: the ends of the colormap, or how they follow from the tiles, see ``value_range``.
+          part: what it shows of a layer that has several pictures.
         """
         grid = self.laid_out(len(tiles), (tiles.shape[1], tiles.shape[2]), multiple)
         drawn = tiles[: grid.drawn, : grid.side, : grid.side]
@@ -176,5 +178,6 @@ class Tiled(Method):
             interpolation=self.interpolation,
             colormap=colormap,
             labels=tuple(names[: grid.drawn]) if grid.drawn <= LABELLED else (),
+            part=part,
             caption=replace(caption, detail="; ".join(filter(None, (caption.detail, cut)))),
         )

@@ -5,7 +5,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import ClassVar, Literal
 
 import numpy as np
@@ -80,6 +79,7 @@ class Weights(Tiled):
 
     def _layer(self, context: Context, layer: LayerInfo) -> Group:
         blocks: list[Block] = []
+        montages: list[Montage] = []
         rows = []
         for name, array in context.model.layer_parameters(layer.path).items():
             values = np.asarray(array, np.float32)
@@ -94,7 +94,7 @@ class Weights(Tiled):
             title = f"{layer.path} · {name}"
             chosen = f"method.weights.layers=[{layer.path}]"
             if values.ndim == 4:
-                blocks[:0] = self._montages(context, layer, title, values, chosen)
+                montages = self._montages(context, layer, title, values, chosen)
             elif values.ndim == 2:
                 norms = np.linalg.norm(values.astype(np.float64), axis=0)
                 blocks += [
@@ -115,7 +115,8 @@ class Weights(Tiled):
         return Group(
             title=layer.path,
             subtitle=f"{layer.kind}, {layer.parameter_count:,} parameters",
-            blocks=tuple(blocks),
+            # Many small pictures come last; one large picture first, with its numbers beside it.
+            blocks=(*blocks, *montages) if self.pictures == "channel" else (*montages, *blocks),
         )
 
     def _montages(
@@ -126,9 +127,8 @@ class Weights(Tiled):
         outputs = select_indices(kernel.shape[3], self.filters, "filters", layer.path)
         part = kernel[:, :, inputs][:, :, :, outputs].transpose(3, 2, 0, 1)
         detail = f"{'×'.join(map(str, kernel.shape))} (height × width × inputs × outputs)"
-        caption = context.caption(
-            title, chosen, detail=detail, formula=f"raw values, {self.scale} range over the layer"
-        )
+        formula = f"raw values, {self.scale} range over the layer"
+        caption = context.caption(title, chosen, detail=detail, formula=formula)
         colormap = context.colormap.weights
         if self.pictures == "channel":
             limits = value_range(kernel, self.scale)
@@ -136,7 +136,14 @@ class Weights(Tiled):
                 self.montage(
                     part[:, place],
                     [f"filter {i}" for i in outputs],
-                    caption=replace(caption, title=f"{title} · channel {channel}"),
+                    caption=context.caption(
+                        f"{title} · channel {channel}",
+                        chosen,
+                        f"method.weights.channels=[{channel}]",
+                        detail=detail,
+                        formula=formula,
+                    ),
+                    part=f"channel {channel}",
                     what="filters",
                     colormap=colormap,
                     limits=limits,

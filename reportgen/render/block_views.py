@@ -23,6 +23,7 @@ from reportgen.render.text import Names, shorten, slug
 View = dict[str, Any]
 
 _MONTAGE_WIDTH = (480, 760)
+_PART_WIDTH = (200, 360)
 _MONTAGE_HEIGHT = 900
 _TILE = 224
 _MAP_WIDTH = 216
@@ -97,16 +98,17 @@ def _(block: blocks.Montage, place: Place) -> View:
     picture = pictures.montage(block)
     tiles = np.asarray(block.tiles)
     count, height, width = tiles.shape[:3]
-    zoom = _zoom(picture, width)
+    zoom = _zoom(picture, width, _PART_WIDTH if block.part else _MONTAGE_WIDTH)
     if block.interpolation == "bicubic":
         picture, zoom = pictures.montage(block, zoom), 1
     of = f"{numbers.counted(count, 'tile')} of {width} × {height} values"
     alt = f"{block.caption.title}: {of} in rows of {block.columns}, {_range_words(block)}."
     if block.labels:
         alt += f" Tiles: {shorten(_listed(block.labels), _ALT)}."
+    name = f"{place.id[:44]}-{slug(block.part)}-montage" if block.part else _name(block, place)
     return {
         **_figure(block.caption, place, f"{of}.", _bad_note(tiles)),
-        "images": [place.assets.picture(_name(block, place), picture, zoom, alt)],
+        "images": [place.assets.picture(name, picture, zoom, alt)],
         "range": _range(block, place),
         "labels": list(block.labels),
         "listed": _listed(block.labels),
@@ -115,10 +117,10 @@ def _(block: blocks.Montage, place: Place) -> View:
     }
 
 
-def _zoom(picture: np.ndarray, tile: int) -> int:
+def _zoom(picture: np.ndarray, tile: int, widths: tuple[int, int] = _MONTAGE_WIDTH) -> int:
     """The whole factor that shows a montage at a comfortable width; 1 if it is large already."""
     height, width = picture.shape[:2]
-    low, high = _MONTAGE_WIDTH
+    low, high = widths
     zoom = min(math.ceil(low / width), max(1, _TILE // max(1, tile)))
     while zoom > 1 and (width * zoom > high or height * zoom > _MONTAGE_HEIGHT):
         zoom -= 1

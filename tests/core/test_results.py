@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from importlib import resources
 from typing import Any
 
@@ -100,6 +101,15 @@ def test_arrays_have_names_that_say_what_they_are_and_are_safe_in_an_archive() -
         "_.._a_b/montage/tiles",
         "_.._a_b/curve/x",
         "_.._a_b/montage/tiles-2",
+    ]
+
+
+def test_arrays_of_one_of_several_pictures_are_named_after_it() -> None:
+    parts = (replace(montage(), part=f"channel {i}", tiles=TILES + i) for i in (3, 7))
+    _, arrays = results.dump(report(Group(title="conv1", blocks=tuple(parts))))
+    assert list(arrays["weights.npz"]) == [
+        "conv1/channel_3/montage/tiles",
+        "conv1/channel_7/montage/tiles",
     ]
 
 

@@ -100,6 +100,8 @@ def test_a_picture_of_each_map_over_the_range_of_the_layer(run_method: Any) -> N
         assert (one.low, one.high) == (whole.low, whole.high)
         assert one.interpolation == "bicubic"
         assert one.caption.title.endswith(f"· channel {channel}")
+        assert one.caption.override.endswith(f"'method.activations.channels=[{channel}]'")
+        assert one.part == f"channel {channel}"
 
 
 def test_units_as_tiles_of_one_value(run_method: Any) -> None:

@@ -120,4 +120,6 @@ def test_a_picture_of_each_input_channel_over_the_range_of_the_layer(
         assert (montage.columns, montage.gap) == (10, 2)
         assert montage.caption.title == f"conv2 · kernel · channel {channel}"
         assert montage.labels[4] == "filter 4"
-    assert group.blocks[:2] == tuple(montages)
+        assert montage.caption.override.endswith(f"'method.weights.channels=[{channel}]'")
+        assert montage.part == f"channel {channel}"
+    assert group.blocks[-2:] == tuple(montages)
