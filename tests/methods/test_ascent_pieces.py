@@ -295,6 +295,16 @@ def test_optimisers() -> None:
         x = x + 1.5 * gradient / np.sqrt(square + 1e-7)
     np.testing.assert_allclose(run("rmsprop", 1.5, 0.95), x, rtol=1e-4)
 
+    # TensorFlow's adds its epsilon outside of the root, which small gradients feel.
+    x, square = np.zeros(4), np.zeros(4)
+    gradients = [gradient * 1e-6 for gradient in gradients]
+    for gradient in gradients:
+        square = 0.999 * square + 0.001 * gradient**2
+        x = x + gradient / (np.sqrt(square) + 1e-7)
+    np.testing.assert_allclose(run("tf_rmsprop", 1.0, 0.999), x, rtol=1e-4)
+    assert np.abs(run("rmsprop", 1.0, 0.999) / x).max() < 0.01
+    gradients = [gradient * 1e6 for gradient in gradients]
+
     for nesterov in (False, True):
         x, mean, square = np.zeros(4), np.zeros(4), np.zeros(4)
         for t, gradient in enumerate(gradients, 1):

@@ -153,7 +153,7 @@ def test_other_procedures_climb_too(preset: str, lenet: Model, digits: Any) -> N
 
 
 def test_a_picture_depends_on_nothing_but_its_unit_and_key(lenet: Model) -> None:
-    job = _plan(lenet, "lucid", steps=4, images=2, diversity=10.0)
+    job = _plan(lenet, "lucid", steps=4, images=2, diversity=1.0)
     base = _made(lenet, job, [1, 5, 7])
     np.testing.assert_array_equal(_made(lenet, job, [1, 5, 7]).pictures, base.pictures)
     mixed = _made(lenet, job, [7, 2, 5])
@@ -181,7 +181,7 @@ def test_images_of_one_unit_differ_where_diversity_asks_for_it(lenet: Model) -> 
         assert (made.last.mean(axis=1) > made.first.mean(axis=1)).all()
         return float(objectives.sameness(together).mean())
 
-    without, slight, strong = alike(0.0), alike(0.3), alike(3.0)
+    without, slight, strong = alike(0.0), alike(1.0), alike(5.0)
     assert slight < without - 0.02
     assert strong < without - 0.2
 

@@ -136,8 +136,8 @@ def cosines(activation: jax.Array, target: jax.Array) -> jax.Array:
 def sameness(activation: jax.Array) -> jax.Array:
     """How alike images of one unit are: for each the summed cosine of its Gram matrix with others'.
 
-    Lucid's ``diversity``, which is subtracted. A Gram matrix says which channels go together,
-    wherever they do.
+    Lucid's ``diversity``, which is subtracted with a weight. A Gram matrix says which channels go
+    together, wherever they do.
 
     Args:
       activation: (N, M, P, C) at P positions of M images of each of N units.

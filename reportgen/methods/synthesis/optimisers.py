@@ -9,7 +9,7 @@ import optax
 
 from reportgen.methods.synthesis.ascent import EPSILON
 
-Optimiser = Literal["adam", "nadam", "rmsprop"]
+Optimiser = Literal["adam", "nadam", "rmsprop", "tf_rmsprop"]
 
 
 def ascending(
@@ -19,10 +19,13 @@ def ascending(
 
     - ``adam``, ``nadam``: Optax's, with its moments' decay of 0.9 and 0.999. (Keras's NAdam warms
       up the first moment besides.)
-    - ``rmsprop``: Keras's, step · g / √(mean of g² + 1e-7), the mean decaying by ``decay``.
+    - ``rmsprop``: step · g / √(m + 1e-7), m the mean of g² that decays by ``decay``, from 0.
+    - ``tf_rmsprop``: step · g / (√m + 1e-7), as in TensorFlow up to 2.10. It matters: a pixel's
+      share of a penalty is so small that the other one hardly moves it.
     """
-    if name == "rmsprop":
-        rule = optax.rmsprop(step_size, decay=decay, eps=EPSILON, eps_in_sqrt=True)
+    if name in ("rmsprop", "tf_rmsprop"):
+        inside = name == "rmsprop"
+        rule = optax.rmsprop(step_size, decay=decay, eps=EPSILON, eps_in_sqrt=inside)
     else:
         rule = {"adam": optax.adam, "nadam": optax.nadam}[name](step_size)
     return optax.chain(optax.scale(-1.0), rule)

@@ -25,7 +25,7 @@ class Numbers(NamedTuple):
     Attributes:
       tv_weight, lp_weight: score given up for a penalty of 1, of pixels as 0..1.
       shake: deviation of the noise on what is shown, 0..255.
-      diversity: score given up for images of one unit that are wholly alike.
+      diversity: share of the score given up for each other image of the unit that is alike.
     """
 
     step_size: float

@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from reportgen.methods.synthesis.optimisers import Optimiser
 
 # Of keras-vis and tf-keras-vis, whose pixels are 0..255; weights here are of pixels as 0..1.
@@ -140,7 +142,7 @@ KINDS: Mapping[str, Kind] = {
     ),
     "tf_keras_vis": Kind(
         parameterisation="pixels",
-        optimiser="rmsprop",
+        optimiser="tf_rmsprop",
         source="pixels, RMSprop (tf-keras-vis; its modifiers change the picture for good and it "
         "drifts, ours change only what is shown)",
     ),
@@ -174,15 +176,20 @@ def resolve(preset: str, values: Mapping[str, Any], given: Mapping[str, Any]) ->
 
 
 def in_words(values: Mapping[str, Any]) -> str:
-    """Resolved values for a caption; long lists by their ends."""
-    return ", ".join(f"{key.replace('_', ' ')} {_word(value)}" for key, value in values.items())
+    """Resolved values for a caption, less what does nothing; long lists by their ends."""
+    return ", ".join(
+        f"{key.replace('_', ' ')} {word(value)}"
+        for key, value in values.items()
+        if value and any(np.ravel(value)) and not (key == "zoom" and set(value) == {1.0})
+    )
 
 
-def _word(value: Any) -> str:
+def word(value: Any) -> str:
+    """One value as people write it."""
     if isinstance(value, tuple):
         if len(value) > 4:
             return f"{min(value):g}…{max(value):g} ({len(value)} values)"
-        return "/".join(_word(part) for part in value)
+        return "/".join(word(part) for part in value)
     if isinstance(value, bool):
         return "yes" if value else "no"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -154,7 +154,9 @@ def _scores(
         if form.images > 1 and activation is not None:
             channels = activation.shape[-1]
             together = activation.reshape(count // form.images, form.images, -1, channels)
-            scores -= diversity * sameness(together).reshape(count)
+            # In the scores' own unit, which networks and layers have each another of.
+            unit = jnp.abs(jax.lax.stop_gradient(scores)).reshape(-1, form.images).mean(axis=1)
+            scores -= diversity * (unit[:, None] * sameness(together)).reshape(count)
         return scores
 
     return redirected(evaluate, shown) if form.redirect else evaluate(shown)

@@ -24,7 +24,7 @@ from reportgen.methods.base import Context, Method
 from reportgen.methods.synthesis.objectives import Objective
 from reportgen.methods.synthesis.pictures import check_drawable
 from reportgen.methods.synthesis.plan import Plan, plan
-from reportgen.methods.synthesis.presets import ASCENTS, KINDS, in_words, resolve
+from reportgen.methods.synthesis.presets import ASCENTS, KINDS, in_words, resolve, word
 from reportgen.models.base import Model
 
 _LARGEST = 3  # sides of the network's input: a preset's picture is no larger
@@ -87,14 +87,16 @@ class Ascent(Method):
             title="Procedure",
             pairs=(
                 ("preset", self.preset),
-                *((key, in_words({"": value}).strip()) for key, value in pairs.items()),
+                *((key, word(value)) for key, value in pairs.items()),
             ),
         )
 
     def formula(self, climbed: str) -> str:
         """What is climbed and how, for the caption of pictures of the general ascent."""
-        several = f", less {self.diversity:g} × likeness of Gram matrices" * (self.images > 1)
-        values = {key: value for key, value in self.values.items() if key != "size"}
+        several = f", less {self.diversity:g} × score × cosine of Gram matrices" * (self.images > 1)
+        resolved = self.values
+        unused = {"size"} if resolved["lp_weight"] else {"size", "lp"}
+        values = {key: value for key, value in resolved.items() if key not in unused}
         return (
             f"{self.preset}: ascent of {climbed}{several}; {KINDS[self.preset].source}; "
             f"{in_words(values)}"
