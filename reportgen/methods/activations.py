@@ -70,11 +70,10 @@ class Activations(Tiled):
             )
         spatial = [layer for layer in context.layers if layer.spatial]
         if isinstance(self.channels, dict):
-            paths = [layer.path for layer in spatial]
+            paths = [layer.path for layer in context.model.layers if layer.spatial]
             if unknown := [path for path in self.channels if path not in paths]:
                 raise ConfigError(
-                    f"method.activations.channels names {unknown[0]}, which is not among the "
-                    "layers with maps that are shown.",
+                    f"method.activations.channels: there is no layer {unknown[0]} with maps.",
                     did_you_mean(unknown[0], paths),
                 )
         for layer in spatial:

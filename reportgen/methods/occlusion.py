@@ -110,16 +110,22 @@ class Occlusion(Attribution):
     """
 
     title: ClassVar[str] = "Occlusion"
-    intro: ClassVar[str] = (
-        "What the class score loses when a square is covered there: positive where the network "
-        "needs what it sees. Beside it the class that wins while the square is covered."
-    )
-
     patch: Count | None
     stride: Count | None
     fill: Fill
     value: Literal["drop", "score"]
     spread: Literal["covered", "block"]
+
+    @property
+    def intro(self) -> str:  # type: ignore[override]
+        """What the maps tell."""
+        what = "What the class score loses when a square is covered there: positive"
+        if self.value == "score":
+            what = "The class score while a square is covered there: low"
+        return (
+            f"{what} where the network needs what it sees. Beside it the class that wins while the "
+            "square is covered."
+        )
 
     @property
     def formula(self) -> str:
