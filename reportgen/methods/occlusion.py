@@ -170,6 +170,17 @@ class Occlusion(Attribution):
         )
         return rows, columns
 
+    def _blocks(self, model: Model) -> list[np.ndarray]:
+        """Of every row and column of pixels the block that it lies in."""
+        return [np.arange(side) // (self.stride or 1) for side in model.spec.shape[:2]]
+
+    def _nearest(self, model: Model) -> list[np.ndarray]:
+        """Of every row and column of pixels the window whose middle is nearest."""
+        return [
+            np.abs(np.arange(side)[:, None] + 0.5 - part.sum(axis=1) / 2).argmin(axis=1)
+            for side, part in zip(model.spec.shape[:2], self._windows(model), strict=True)
+        ]
+
     def explain(
         self, model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array, batch: int
     ) -> Maps:
@@ -189,9 +200,7 @@ class Occlusion(Attribution):
             if self.spread == "covered":
                 heat = spread(values, rows, columns, size)
             else:
-                side = self.stride or 1
-                blocks = jnp.repeat(jnp.repeat(values, side, 0), side, 1)
-                heat = blocks[: size[0], : size[1]]
+                heat = values[np.ix_(*self._blocks(model))]
             return heat, found.argmax(axis=-1)
 
         heat, winners = jax.lax.map(one, (x, targets, whole))
@@ -205,24 +214,22 @@ class Occlusion(Attribution):
         counts = Counter(winners.ravel().tolist()).most_common()
         ranks = np.zeros(len(classes), np.int32)
         ranks[[index for index, _ in counts]] = np.arange(len(counts))
-        rows, columns = self._windows(context.model)
-        middle = [(part.sum(axis=1) / 2) for part in (rows, columns)]
-        nearest = [
-            np.abs(np.arange(side)[:, None] + 0.5 - places).argmin(axis=1)
-            for side, places in zip(context.model.spec.shape[:2], middle, strict=True)
-        ]
+        if self.spread == "block":
+            place, where = self._blocks(context.model), "by block that the square lies around"
+        else:
+            place, where = self._nearest(context.model), "by place of the square's centre"
         name = context.images.names[i]
         return (
             Heatmap(
                 image=context.images.pixels[i],
-                map=ranks[winners][np.ix_(*nearest)],
+                map=ranks[winners][np.ix_(*place)],
                 low=0.0,
                 high=float(max(len(counts) - 1, 1)),
                 colormap=context.colormap.heatmap,
                 opacity=self.opacity,
                 caption=context.caption(
                     f"Class that wins, {name}",
-                    detail="by place of the square's centre; numbered in the order of the table",
+                    detail=f"{where}; numbered in the order of the table",
                     formula="argmax of the scores with the square covered",
                 ),
             ),
