@@ -17,7 +17,7 @@ from pydantic import Field
 from reportgen.core.blocks import Block, Montage, Table, Text
 from reportgen.core.settings import Positive, Reals, Texts, Whole, settings
 from reportgen.methods.base import Context, Result
-from reportgen.methods.class_activation import default_layer, spatial_layers
+from reportgen.methods.class_activation import default_layer
 from reportgen.methods.synthesis import class_score, presets, procedure
 from reportgen.methods.synthesis.batches import at_once, batches
 from reportgen.methods.synthesis.objectives import Objective
@@ -54,6 +54,7 @@ class ClassImages(Ascent):
 
     def work(self, context: Context) -> int:
         self.needed(context)
+        self._differing(context.model)
         return len(self._classes(context.model))
 
     def run(self, context: Context) -> Result:
@@ -106,8 +107,7 @@ class ClassImages(Ascent):
 
     def _ascended(self, context: Context, classes: list[int]) -> class_score.ClassImages:
         model, batch = context.model, at_once(self.batch, context.batch)
-        differing = default_layer(model) if self.images > 1 and spatial_layers(model) else ""
-        objective = Objective(kind="class", path=differing)
+        objective = Objective(kind="class", path=self._differing(model))
         made = procedure.synthesise(
             model,
             self.plan(context, objective, self.sides(model, square=False)),
@@ -118,6 +118,10 @@ class ClassImages(Ascent):
         )
         pictures = made.pictures.reshape(-1, *made.pictures.shape[2:])
         return class_score.ClassImages(pictures, _logits(model, pictures, batch))
+
+    def _differing(self, model: Model) -> str:
+        """The layer where several pictures of a class are to differ."""
+        return default_layer(model) if self.images > 1 else ""
 
     def _classes(self, model: Model) -> list[int]:
         if self.classes is None:

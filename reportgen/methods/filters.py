@@ -86,6 +86,10 @@ class Filters(Ascent):
             raise ValueError("objective=direction needs a direction, and no other takes one")
         if self.position is not None and self.objective != "neuron":
             raise ValueError("position is of objective=neuron")
+        if self.position is not None and self.size is not None:
+            raise ValueError("a position is of maps at the network's own size; leave size=null")
+        if self.power and self.objective != "direction":
+            raise ValueError("power is of objective=direction")
 
     def rejects(self, layer: LayerInfo) -> str:
         name = f"{layer.path} ({layer.kind})"

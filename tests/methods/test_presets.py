@@ -129,6 +129,16 @@ def test_a_class_is_recognised_in_its_picture(run_method: Callable[..., Any]) ->
         (("filters.preset=lucid", "filters.objective=direction"), "needs a direction"),
         (("filters.preset=lucid", "filters.direction=[1.0]"), "no other takes one"),
         (("filters.preset=lucid", r"filters.position=[1,1]"), "is of objective=neuron"),
+        (("filters.preset=lucid", "filters.power=2.0"), "power is of objective=direction"),
+        (
+            (
+                "filters.preset=lucid",
+                "filters.objective=neuron",
+                "filters.position=[0,1]",
+                "filters.size=50",
+            ),
+            "leave size=null",
+        ),
         (("filters.preset=lucid", "filters.zoom=[0.0]"), "factors above 0"),
         (("filters.preset=maco", "filters.box=[0.5,0.0]"), "above 0 and at most 1"),
         (

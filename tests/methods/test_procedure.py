@@ -31,7 +31,7 @@ def _plan(
     size: int = 28,
     images: int = 1,
     diversity: float = 0.0,
-    spectrum: np.ndarray | None = None,
+    spectrum: Any = (),
     **changes: Any,
 ) -> Plan:
     return plan(

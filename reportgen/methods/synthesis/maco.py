@@ -8,6 +8,9 @@ are those of the images at hand.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,19 +21,20 @@ from reportgen.methods.synthesis.transforms import resize
 _EPSILON = 1e-5
 
 
-def magnitude(images: np.ndarray, height: int, width: int) -> jax.Array:
-    """Mean magnitudes (C, H, W // 2 + 1) of the spectra of images (N, h, w, C), 0..255.
+def magnitude(images: Iterable[np.ndarray], height: int, width: int) -> jax.Array:
+    """Mean magnitudes (C, H, W // 2 + 1) of the spectra of images (h, w, C), 0..255.
 
     Of their decorrelated colours, at the size (H, W) of the pictures to come.
     """
-    total = jnp.zeros((images.shape[-1], height, width // 2 + 1))
+    total, count = jnp.zeros(()), 0
     for image in images:
-        total += _magnitude(jnp.asarray(image[None]), height, width)
-    return total / len(images)
+        total, count = total + _magnitude(jnp.asarray(image), height, width), count + 1
+    return total / count
 
 
+@partial(jax.jit, static_argnums=(1, 2))
 def _magnitude(image: jax.Array, height: int, width: int) -> jax.Array:
-    colours = decorrelate(resize(image / 255, (height, width)))[0]
+    colours = decorrelate(resize(image[None] / 255, (height, width)))[0]
     return jnp.abs(jnp.fft.rfft2(colours.transpose(2, 0, 1)))
 
 

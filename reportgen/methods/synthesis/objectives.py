@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +27,7 @@ class Objective:
       power: of the cosine, for ``direction`` and ``likeness``.
     """
 
-    kind: str
+    kind: Literal["channel", "neuron", "direction", "likeness", "class"]
     path: str = ""
     position: tuple[int, int] | None = None
     power: float = 0.0

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -140,12 +140,12 @@ def plan(
     *,
     images: int = 1,
     diversity: float = 0.0,
-    spectrum: np.ndarray | None = None,
+    spectrum: Iterable[np.ndarray] = (),
 ) -> Plan:
     """The plan of a preset's resolved values for pictures of a size (H, W).
 
     Args:
-      spectrum: images (N, H, W, C), 0..255, that maco takes magnitudes from.
+      spectrum: images (H, W, C), 0..255, that maco takes magnitudes from.
     """
     spec = model.spec
     own = spec.height, spec.width
@@ -170,7 +170,6 @@ def plan(
 
     magnitude = None
     if kind.parameterisation == "maco":
-        assert spectrum is not None, "maco needs images"
         magnitude = maco.magnitude(spectrum, *size)
     form = Form(
         kind=kind,

@@ -154,8 +154,8 @@ KINDS: Mapping[str, Kind] = {
     "maco": Kind(
         parameterisation="maco",
         optimiser="nadam",
-        source="phases alone, with the mean magnitudes of the images' spectra, NAdam (Fel et al. "
-        "2023, Xplique)",
+        source="phases alone, with the mean magnitudes of the first 500 images' spectra, NAdam "
+        "(Fel et al. 2023, Xplique)",
     ),
 }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar
 
-import numpy as np
 from pydantic import Field
 
 from reportgen.core.blocks import KeyValues
@@ -28,6 +27,7 @@ from reportgen.methods.synthesis.presets import ASCENTS, KINDS, in_words, resolv
 from reportgen.models.base import Model
 
 _LARGEST = 3  # sides of the network's input: a preset's picture is no larger
+_SPECTRA = 500  # images whose magnitudes are averaged: more change nothing to be seen
 
 
 @settings
@@ -123,9 +123,8 @@ class Ascent(Method):
 
     def plan(self, context: Context, objective: Objective, size: tuple[int, int]) -> Plan:
         """The general ascent of these settings."""
-        spectrum: np.ndarray | None = None
-        if self.preset == "maco":
-            spectrum = context.images.pixels[: len(context.images)]
+        images = context.images
+        count = images.first(_SPECTRA) if self.preset == "maco" else 0
         return plan(
             context.model,
             KINDS[self.preset],
@@ -134,5 +133,5 @@ class Ascent(Method):
             size,
             images=self.images,
             diversity=self.diversity,
-            spectrum=spectrum,
+            spectrum=(images.pixels[i] for i in range(count)),
         )
