@@ -106,3 +106,22 @@ def test_fewer_tiles_where_there_is_less_room(make: Callable[..., Any]) -> None:
     assert np.abs(drawn.astype(int) - expected).max() <= 1
     (montage,) = (b for b in narrow.groups("weights")["conv2"] if isinstance(b, Montage))
     assert "the first 100 of 1,000 tiles" in montage.caption.detail
+
+
+@pytest.mark.parametrize("name", ["hot", "rainbow", "winter", "simple", "white"])
+def test_another_colormap_of_digits(name: str, make: Callable[..., Any]) -> None:
+    other = make("digits", f"colormap=digits_{name}", "method=weights", "layers=conv1")
+    (montage, *_) = (b for b in other.groups("weights")["conv1"] if isinstance(b, Montage))
+    assert montage.colormap == f"digits_{name}"
+    assert (other.folder / "assets" / f"colorbar-digits-{name}.webp").is_file()
+
+
+def test_an_unknown_colormap_is_an_error(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Any
+) -> None:
+    """DIGITS warned and drew jet."""
+    from reportgen import cli
+
+    monkeypatch.chdir(tmp_path)
+    assert cli.run(["experiment=digits", "colormap=digits_rainbw"]) == 2
+    assert "Did you mean digits_rainbow" in capsys.readouterr().err
