@@ -72,7 +72,10 @@ def test_selection_of_channels_and_range_of_each_map(run_method: Any) -> None:
         ("images=200", r"images has 200; there are 200 images.\nThey are counted from 0 to 199"),
         ("channels=20", r"conv1 has 20 channels; there is no channel 20"),
         ("channels={conv2:[50]}", r"conv2 has 50 channels; there is no channel 50"),
-        ("channels={conv3:[1]}", r"there is no layer conv3 with maps.\nDid you mean conv1 or conv2"),
+        (
+            "channels={conv3:[1]}",
+            r"there is no layer conv3 with maps.\nDid you mean conv1 or conv2",
+        ),
         ("channels={conv1:[-1]}", r"channels.*expected"),
         ("layers=[flatten]", r"flatten \(flatten\) only repeats the layer before it"),
     ],
