@@ -151,6 +151,7 @@ class Attribution(Method):
             opacity=self.opacity,
         )
         groups = []
+        details = fitted.details(model)
         for i in range(count):
             measured: list[tuple[str, Cell]] = [
                 ("lowest and highest value", f"{maps[i].min():.4g} to {maps[i].max():.4g}"),
@@ -159,7 +160,9 @@ class Attribution(Method):
             if context.timings:
                 measured.append(("seconds per image", seconds[i]))
             more = fitted.more(context, chosen, i, kept[i])
-            groups.append(fitted._group(context, chosen, explained, i, tuple(measured), more))
+            groups.append(
+                fitted._group(context, chosen, explained, i, details, tuple(measured), more)
+            )
         return Result(
             blocks=tuple(groups),
             intro=self.intro,
@@ -176,12 +179,12 @@ class Attribution(Method):
         chosen: Chosen,
         explained: Explained,
         i: int,
+        details: str,
         measured: tuple[tuple[str, Cell], ...],
         more: tuple[Block, ...],
     ) -> Group:
         images, classes = context.images, context.model.classes
         ends = "" if self.percentile == 100 else f"; drawn to the {self.percentile:g}th percentile"
-        details = self.details(context.model)
         return Group(
             title=images.names[i],
             subtitle=f"class {classes[chosen.index[i]]} ({self.target})",

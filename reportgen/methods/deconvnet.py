@@ -9,12 +9,11 @@ from __future__ import annotations
 from typing import ClassVar, Self
 
 import jax
-import jax.numpy as jnp
 
 from reportgen.core.settings import settings
 from reportgen.methods.attribution import Attribution, Maps
-from reportgen.methods.gradients import score_gradient
-from reportgen.methods.guided_backprop import check_rectifiers, rectifiers_in_words
+from reportgen.methods.rectified import check_rectifiers, rectifiers_in_words
+from reportgen.methods.saliency import saliency
 from reportgen.models.base import Model
 from reportgen.rewrite.rectifiers import RectifierRule
 
@@ -29,8 +28,7 @@ def deconvnet(model: Model, x: jax.Array, targets: jax.Array) -> jax.Array:
     Returns:
       (N, H, W), not negative.
     """
-    rewritten = model.rewritten(RectifierRule("deconvnet"))
-    return jnp.abs(score_gradient(rewritten, x, targets)).max(axis=-1)
+    return saliency(model.rewritten(RectifierRule("deconvnet")), x, targets)
 
 
 @settings

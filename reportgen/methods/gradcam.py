@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from reportgen.core.settings import settings
 from reportgen.methods.attribution import Maps
 from reportgen.methods.class_activation import ClassActivation, capture
-from reportgen.methods.guided_backprop import check_rectifiers, rectifiers_in_words
+from reportgen.methods.rectified import check_rectifiers, rectifiers_in_words
 from reportgen.models.base import Model
 from reportgen.rewrite.rectifiers import RectifierRule
 

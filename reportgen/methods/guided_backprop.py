@@ -6,18 +6,16 @@ Captum's ``GuidedBackprop``, but for rectifiers in any notation (see ``rewrite/r
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import ClassVar, Self
 
 import jax
-import jax.numpy as jnp
 
-from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import settings
 from reportgen.methods.attribution import Attribution, Maps
-from reportgen.methods.gradients import score_gradient
+from reportgen.methods.rectified import check_rectifiers, rectifiers_in_words
+from reportgen.methods.saliency import saliency
 from reportgen.models.base import Model
-from reportgen.rewrite.rectifiers import RectifierRule, rectifiers
+from reportgen.rewrite.rectifiers import RectifierRule
 
 
 def guided_backprop(model: Model, x: jax.Array, targets: jax.Array) -> jax.Array:
@@ -30,30 +28,7 @@ def guided_backprop(model: Model, x: jax.Array, targets: jax.Array) -> jax.Array
     Returns:
       (N, H, W), not negative.
     """
-    guided = model.rewritten(RectifierRule("guided"))
-    return jnp.abs(score_gradient(guided, x, targets)).max(axis=-1)
-
-
-def check_rectifiers(method: str, model: Model) -> None:
-    """Refuse a network on which another rule for rectifiers would change nothing.
-
-    Raises:
-      NotApplicableError: if it has none.
-    """
-    if not rectifiers(model.traced()):
-        raise NotApplicableError(
-            f"{method} changes the derivative of rectifiers, and {model.name} has none "
-            "(ReLU, leaky ReLU, GELU, SiLU, ELU, softplus, in any notation).",
-            "Take saliency or integrated_gradients, which need none.",
-        )
-
-
-def rectifiers_in_words(model: Model) -> str:
-    """How many of which kind were found, for the report."""
-    counts = Counter(rectifiers(model.traced()))
-    words = [f"{count} × {kind}" for kind, count in counts.items()]
-    by_sign = "" if set(counts) <= {"ReLU"} else ", each treated as ReLU by the sign of its input"
-    return f"rectifiers: {', '.join(words)}{by_sign}"
+    return saliency(model.rewritten(RectifierRule("guided")), x, targets)
 
 
 @settings

@@ -16,7 +16,7 @@ from reportgen.methods.attribution import Maps
 from reportgen.methods.class_activation import ClassActivation, Resize, capture, enlarge
 from reportgen.methods.gradcam import gradcam
 from reportgen.methods.gradients import score_gradient
-from reportgen.methods.guided_backprop import check_rectifiers, rectifiers_in_words
+from reportgen.methods.rectified import check_rectifiers, rectifiers_in_words
 from reportgen.models.base import Model
 from reportgen.rewrite.rectifiers import RectifierRule
 
