@@ -16,24 +16,22 @@ from typing import Any
 
 import jax
 import platformdirs
-from hydra.utils import get_class
 from omegaconf import DictConfig, OmegaConf, open_dict
 
 from reportgen import cards
 from reportgen import config as configuration
 from reportgen.archive.folder import LOG, staged, write_results
 from reportgen.archive.provenance import provenance
-from reportgen.compose import options
+from reportgen.chosen import Chosen, chosen_methods, lasting, layers_for
 from reportgen.config import Config
 from reportgen.core.blocks import Block, Cell, Group, Heatmap, Report, Section
-from reportgen.core.errors import ConfigError, NotApplicableError, did_you_mean
+from reportgen.core.errors import NotApplicableError
 from reportgen.core.images import ImageBatch
 from reportgen.core.progress import Progress
-from reportgen.core.settings import parse
 from reportgen.data.load import load_images
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.side_by_side import side_by_side
-from reportgen.models.base import LayerInfo, Model
+from reportgen.models.base import Model
 from reportgen.models.load import Network, load_model, open_network
 from reportgen.models.select import select_layers
 from reportgen.render import numbers
@@ -66,7 +64,7 @@ class _Job:
 
     name: str
     method: Method
-    settings: dict[str, Any]
+    settings: Mapping[str, Any]
     context: Context | None
     work: int
     skipped: str = ""
@@ -89,33 +87,27 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
       UserError: if the configuration, data, weights or folder are wrong.
     """
     begun = time.perf_counter()
-    config = _chosen(configuration.read(node), overrides)
+    config = configuration.read(node)
+    chosen = chosen_methods(config, overrides)
     for name in ("weights", "activations", "heatmap", "signed", "matrix"):
         check_colormap(getattr(config.colormap, name))
-    methods = {name: _method(name, keys) for name, keys in config.method.items()}
     with staged(target) as folder:
         _start_jax(config)
         progress.start("model and images", 1)
         network = open_network(config)
         select_layers(network.outline.layers, config.layers)  # even if no method takes layers
-        for name, method in methods.items():
-            _select(name, method, network.outline.layers, config)
+        for name in chosen.methods:
+            layers_for(name, chosen, network.outline.layers, config.layers)
         # First, so that images are decoded while weights are read and programs compiled.
         images = load_images(config.data, network.spec, network.classes, config.seed)
         model, weights = load_model(network, config)
         progress.advance(1)
         loaded = numbers.counted(images.listed, "image")
         progress.finish(loaded)
-        own = [o for o in overrides if not o.startswith(("report.dir=", "hydra."))]
-        prepare = partial(
-            _prepare,
-            config=config,
-            model=model,
-            images=images,
-            own=own,
-            makers=[name for name, method in methods.items() if method.makes_maps],
-        )
-        jobs = [prepare(name, method) for name, method in methods.items()]
+        jobs = [
+            _prepare(name, chosen, config=config, model=model, images=images)
+            for name in chosen.methods
+        ]
         stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
         results = _compute(jobs, progress, stages)
         text = _config_yaml(node)
@@ -129,13 +121,13 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
                 *cards.findings(config, network, model, weights, images),
                 *(finding for result in results.values() for finding in result.findings),
             ),
-            sections=_sections(jobs, results, images, model, own),
+            sections=_sections(jobs, results, chosen, images, model),
             provenance=provenance(
                 device=_device(),
                 seed=config.seed,
                 config_sha256=hashlib.sha256(text.encode()).hexdigest(),
             ),
-            command=shlex.join(["reportgen", *own]),
+            command=shlex.join(["reportgen", *lasting(overrides)]),
             banners=cards.banners(weights),
         )
         started = time.perf_counter()
@@ -165,76 +157,15 @@ def _device() -> str:
     return f"{len(devices)} × {devices[0].platform}" + ("" if kind == "cpu" else f" ({kind})")
 
 
-def _chosen(config: Config, overrides: Sequence[str]) -> Config:
-    """The configuration without what an experiment sets of methods that it would have chosen.
-
-    The commands under pictures choose one method of an experiment's; the settings of its others
-    are then of no use.
-    """
-    if not any(override.startswith("method=") for override in overrides):
-        return config
-    asked = {o.lstrip("+").split(".")[1] for o in overrides if o.lstrip("+").startswith("method.")}
-    kept = {n: keys for n, keys in config.method.items() if "_target_" in keys or n in asked}
-    return replace(config, method=kept)
-
-
-def _method(name: str, keys: dict[str, Any]) -> Method:
-    values = dict(keys)
-    target = values.pop("_target_", None)
-    if target is None:
-        raise ConfigError(
-            f"method.{name} has settings, but the method is not chosen.",
-            f"Choose it: method=[…,{name}]. {did_you_mean(name, options('method'))}",
-        )
-    try:
-        cls = get_class(target)
-    except Exception as error:
-        raise ConfigError(
-            f"method.{name}._target_ {target!r} cannot be imported: {error}"
-        ) from error
-    if not issubclass(cls, Method):
-        raise ConfigError(f"method.{name}._target_ {target!r} is no Method.")
-    return parse(cls, values, f"method.{name}")
-
-
-def _select(
-    name: str, method: Method, layers: tuple[LayerInfo, ...], config: Config
-) -> tuple[tuple[LayerInfo, ...], str]:
-    """A method's layers, and why there are none.
-
-    Raises:
-      ModelError: if a pattern names no layer.
-      NotApplicableError: if the method's own choice holds no layer that it can use.
-    """
-    if not hasattr(method, "layers"):
-        return (), ""
-    own = method.layers
-    chosen = select_layers(layers, config.layers if own is None else own)
-    usable = tuple(layer for layer in chosen if not method.rejects(layer))
-    if usable:
-        return usable, ""
-    reason = f"{name} has no layer to work on: {method.rejects(chosen[0])}."
-    if own is not None or len(config.method) == 1:
-        fitting = [layer.path for layer in layers if not method.rejects(layer)]
-        raise NotApplicableError(reason, f"It applies to: {', '.join(fitting) or 'none'}.")
-    return (), reason
-
-
 def _prepare(
-    name: str,
-    method: Method,
-    *,
-    config: Config,
-    model: Model,
-    images: ImageBatch,
-    own: Sequence[str],
-    makers: Sequence[str] = (),
+    name: str, chosen: Chosen, *, config: Config, model: Model, images: ImageBatch
 ) -> _Job:
-    settings = {k: v for k, v in config.method[name].items() if k != "_target_"}
-    layers, reason = _select(name, method, model.layers, config)
-    job = partial(_Job, name, method, settings)
+    method = chosen.methods[name]
+    layers, reason = layers_for(name, chosen, model.layers, config.layers)
+    job = partial(_Job, name, method, chosen.settings[name])
     if reason:
         return job(None, 0, reason)
+    made_by = (*chosen.makers, name) if method.needs_maps else (name,)
     context = Context(
         model=model,
         images=images,
@@ -244,35 +175,21 @@ def _prepare(
         key=fold_in_name(jax.random.key(config.seed), name),
         batch=config.engine.batch,
         advance=lambda done: None,
-        command=partial(_command, own, (*makers, name) if method.needs_maps else (name,)),
+        command=partial(chosen.command, made_by),
     )
     try:
         if method.needs_images and not images.listed:
             raise NotApplicableError(f"{name} needs images, and data=none gives none.")
-        if method.needs_maps and not makers:
+        if method.needs_maps and not chosen.makers:
             raise NotApplicableError(
                 f"{name} tests the maps of other methods, and none that makes maps is chosen.",
                 f"Choose some beside it: method=[gradcam,{name}]",
             )
         return job(context, method.work(context))
     except NotApplicableError as error:
-        if len(config.method) == 1:
+        if name == chosen.alone:
             raise
         return job(None, 0, str(error))
-
-
-def _command(own: Sequence[str], methods: Sequence[str], *more: str) -> str:
-    """The command line that makes the section of a method, or of several together."""
-    keys = tuple(f"method.{method}." for method in methods)
-    chosen = methods[0] if len(methods) == 1 else f"[{','.join(methods)}]"
-    kept = [
-        override
-        for override in own
-        if not override.startswith("method=")
-        and (not override.startswith("method.") or override.startswith(keys))
-        and override.partition("=")[0] not in {extra.partition("=")[0] for extra in more}
-    ]
-    return shlex.join(["reportgen", *kept, f"method={chosen}", *more])
 
 
 def _compute(jobs: Sequence[_Job], progress: Progress, stages: list[Stage]) -> dict[str, Result]:
@@ -297,9 +214,9 @@ def _compute(jobs: Sequence[_Job], progress: Progress, stages: list[Stage]) -> d
 def _sections(
     jobs: Sequence[_Job],
     results: Mapping[str, Result],
+    chosen: Chosen,
     images: ImageBatch,
     model: Model,
-    own: Sequence[str],
 ) -> tuple[Section, ...]:
     """One section a method, as they were listed, and one that compares the maps of all."""
     evidence = [result.evidence for result in results.values()]
@@ -314,13 +231,13 @@ def _sections(
             intro=results[job.name].intro,
             command="" if job.context is None else job.context.command(),
             skipped=job.skipped,
-            settings=job.settings,
+            settings=dict(job.settings),
         )
         for job in jobs
     ]
     explained = {name: r.explained for name, r in results.items() if r.explained is not None}
     if len(explained) > 1:
-        command = _command(own, tuple(explained))
+        command = chosen.command(tuple(explained))
         sections.append(
             Section(
                 method="side_by_side",

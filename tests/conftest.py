@@ -147,6 +147,7 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
     which take their own overrides.
     """
     from reportgen import pipeline
+    from reportgen.chosen import chosen_methods
     from reportgen.config import read
 
     def run(
@@ -157,25 +158,17 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
     ) -> Any:
         mine = [o for o in overrides if not o.startswith("method.") or f".{name}." in o]
         config = read(composed(f"method={name}", *mine))
-        method = pipeline._method(name, config.method[name])
+        chosen = chosen_methods(config, mine)
+        job = pipeline._prepare(name, chosen, config=config, model=model or lenet, images=digits)
+        assert job.context is not None
         made: dict[str, Any] = {}
-        if method.needs_maps:
+        if job.method.needs_maps:
             made = (
                 dict(maps)
                 if isinstance(maps, Mapping)
                 else {one: run(one, *overrides, model=model).explained for one in maps}
             )
-        job = pipeline._prepare(
-            name,
-            method,
-            config=config,
-            model=model or lenet,
-            images=digits,
-            own=mine,
-            makers=tuple(maps),
-        )
-        assert job.context is not None
-        return method.run(replace(job.context, explained=made))
+        return job.method.run(replace(job.context, explained=made))
 
     return run
 

@@ -12,7 +12,7 @@ from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import groupby, islice
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -147,23 +147,35 @@ def several_classes(context: Context, name: str) -> None:
 
 
 @settings
-class Faithfulness(Method):
+class MapTest(Method):
     """Settings of all tests of maps.
+
+    Attributes:
+      intro: what the test tells, and what it does not.
+      count: images whose maps are tested, the first of those explained.
+      maps: methods, by name, with all their keys, that make the maps where none that does is chosen
+        beside the test.
+    """
+
+    needs_maps: ClassVar[bool] = True
+    intro: ClassVar[str]
+
+    count: Count
+    maps: dict[str, dict[str, Any]]
+
+
+@settings
+class Faithfulness(MapTest):
+    """Tests that give each map numbers of its own.
 
     Attributes:
       measures: the numbers that the test gives a map.
       check: name for findings.
-      intro: what the test tells, and what it does not.
-      count: images whose maps are tested, the first of those explained.
     """
 
-    needs_maps: ClassVar[bool] = True
     unit: ClassVar[tuple[str, str]] = ("image", "images")
     measures: ClassVar[tuple[Measure, ...]]
     check: ClassVar[str]
-    intro: ClassVar[str]
-
-    count: Count
 
     @property
     def note(self) -> str:

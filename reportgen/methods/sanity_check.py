@@ -18,8 +18,8 @@ import numpy as np
 from reportgen.core.blocks import Cell, Curve, Finding, Series, Table, Text
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import Count, Fraction, settings
-from reportgen.methods.base import Context, Explained, Method, Result
-from reportgen.methods.faithfulness import CONTROLS, generator, nothing, subjects
+from reportgen.methods.base import Context, Explained, Result
+from reportgen.methods.faithfulness import CONTROLS, MapTest, generator, nothing, subjects
 from reportgen.models.base import LayerInfo, Model
 
 TITLE = "rank correlation with the trained network's map"
@@ -111,17 +111,15 @@ class _Kept:
 
 
 @settings
-class SanityCheck(Method):
-    """Settings of the method.
+class SanityCheck(MapTest):
+    """Settings of the method, besides those of all tests of maps.
 
     Attributes:
-      count: images whose maps are tested, the first of those explained.
       stages: how many randomised networks; layers are added evenly from the output on.
       threshold: a warning where the maps' mean correlation stays above it without any weights.
     """
 
     title: ClassVar[str] = "Sanity check"
-    needs_maps: ClassVar[bool] = True
     unit: ClassVar[tuple[str, str]] = ("randomised network", "randomised networks")
     intro: ClassVar[str] = (
         "The weights are shuffled layer by layer from the output to the input, and the maps made "
@@ -129,7 +127,6 @@ class SanityCheck(Method):
         "an edge detector would. Passing is necessary and proves nothing more."
     )
 
-    count: Count
     stages: Count
     threshold: Fraction
 

@@ -159,20 +159,6 @@ def test_no_map_depends_on_the_size_of_batches(run_method: Any) -> None:
         assert value == pytest.approx(other.metrics[name], rel=1e-4)
 
 
-def test_alone_it_says_what_to_add(reportgen: Any) -> None:
-    code, _, error = reportgen("method=deletion_insertion")
-    assert code == 2
-    assert "none that makes maps is chosen" in error
-    assert "method=[gradcam,deletion_insertion]" in error
-
-
-def test_in_a_list_without_maps_it_is_skipped(reportgen: Any, tmp_path: Any) -> None:
-    code, _, error = reportgen("method=[summary,deletion_insertion]", "report.dir=out")
-    assert code == 0, error
-    sections = {s.method: s for s in read_report(tmp_path / "out").sections}
-    assert "none that makes maps is chosen" in sections["deletion_insertion"].skipped
-
-
 def test_a_network_of_one_score_has_no_probability(reportgen: Any, tmp_path: Any) -> None:
     chosen = ("method=[saliency,deletion_insertion]", "score=norm", "data.labels=null")
     code, _, error = reportgen(*chosen, "report.dir=out")

@@ -12,7 +12,6 @@ import pytest
 from flax import nnx
 from scipy.stats import rankdata, spearmanr
 
-from reportgen.archive.folder import read_report
 from reportgen.methods.base import fold_in_name
 from reportgen.methods.sanity_check import (
     depths,
@@ -221,15 +220,3 @@ def test_no_stage_compiles_the_maps_again(run_method: Any) -> None:
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert compiled == []
-
-
-def test_alone_it_says_what_to_add(reportgen: Any) -> None:
-    code, _, error = reportgen("method=sanity_check")
-    assert code == 2
-    assert "method=[gradcam,sanity_check]" in error
-
-
-def test_in_a_list_without_maps_it_is_skipped(reportgen: Any, tmp_path: Any) -> None:
-    assert reportgen("method=[summary,sanity_check]", "report.dir=out")[0] == 0
-    section = read_report(tmp_path / "out").sections[1]
-    assert section.skipped.startswith("sanity_check tests the maps of other methods")
