@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from reportgen.config import Config
-from reportgen.core.blocks import DataCard, Finding, ModelCard
+from reportgen.core.blocks import Finding
 from reportgen.core.images import ImageBatch
+from reportgen.core.report import DataCard, ModelCard
 from reportgen.models.base import Model
 from reportgen.models.factory import KERAS_FILE
 from reportgen.models.load import Network, Weights

@@ -24,10 +24,11 @@ from reportgen.archive.folder import LOG, staged, write_results
 from reportgen.archive.provenance import provenance
 from reportgen.chosen import Chosen, chosen_methods, lasting, layers_for
 from reportgen.config import Config
-from reportgen.core.blocks import Block, Cell, Group, Heatmap, Report, Section
+from reportgen.core.blocks import Block, Cell, Group, Heatmap
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.images import ImageBatch
 from reportgen.core.progress import Progress
+from reportgen.core.report import Report, Section
 from reportgen.data.load import load_images
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.side_by_side import side_by_side

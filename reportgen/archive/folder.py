@@ -17,8 +17,8 @@ from pathlib import Path
 import numpy as np
 
 from reportgen.core import results
-from reportgen.core.blocks import Report
 from reportgen.core.errors import OutputError
+from reportgen.core.report import Report
 
 RESULTS = "results.json"
 SUMS = "SHA256SUMS"

@@ -10,8 +10,8 @@ from importlib import metadata
 from pathlib import Path
 
 import reportgen
-from reportgen.core.blocks import Provenance
 from reportgen.core.errors import ConfigError
+from reportgen.core.report import Provenance
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "matplotlib", "typst", "jinja2"),

@@ -11,8 +11,8 @@ import jsonschema
 
 from reportgen.archive import folder as archive
 from reportgen.archive.provenance import package_versions
-from reportgen.core.blocks import Report
 from reportgen.core.errors import OutputError
+from reportgen.core.report import Report
 from reportgen.render.report import render_report
 
 

@@ -12,8 +12,9 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from reportgen.core.blocks import SCHEMA_VERSION, Group, Report, Section
+from reportgen.core.blocks import Group
 from reportgen.core.errors import OutputError
+from reportgen.core.report import SCHEMA_VERSION, Report, Section
 
 Arrays = dict[str, dict[str, np.ndarray]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from reportgen.core.blocks import Report
+from reportgen.core.report import Report
 from reportgen.render import templating, thumbnail
 from reportgen.render.assets import Assets
 from reportgen.render.html import render_html

@@ -7,7 +7,8 @@ from typing import Any
 
 import numpy as np
 
-from reportgen.core.blocks import Gallery, Group, Heatmap, Montage, Report
+from reportgen.core.blocks import Gallery, Group, Heatmap, Montage
+from reportgen.core.report import Report
 from reportgen.render import pictures
 
 PATH = "assets/thumbnail.png"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reportgen.core.blocks import DataCard, Finding, Group, ModelCard, Provenance, Report, Section
+from reportgen.core.blocks import Finding, Group
+from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Section
 from reportgen.render import numbers
 from reportgen.render.assets import Assets
 from reportgen.render.block_views import Place, View, block_view, finding_view

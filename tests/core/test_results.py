@@ -13,20 +13,9 @@ import numpy as np
 import pytest
 
 from reportgen.core import results
-from reportgen.core.blocks import (
-    Caption,
-    Curve,
-    DataCard,
-    Group,
-    KeyValues,
-    ModelCard,
-    Montage,
-    Provenance,
-    Report,
-    Section,
-    Series,
-)
+from reportgen.core.blocks import Caption, Curve, Group, KeyValues, Montage, Series
 from reportgen.core.errors import OutputError
+from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Section
 
 TILES = np.arange(18, dtype=np.float32).reshape(2, 3, 3)
 

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reportgen.core.blocks import Group, Report
+from reportgen.core.blocks import Group
+from reportgen.core.report import Report
 
 
 class Made(NamedTuple):

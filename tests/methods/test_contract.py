@@ -13,7 +13,7 @@ import pytest
 
 from reportgen.compose import options
 from reportgen.core import results
-from reportgen.core.blocks import Report, Section
+from reportgen.core.report import Report, Section
 from reportgen.methods.base import Result
 from tests.methods.small_networks import Averaged
 

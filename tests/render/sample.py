@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from reportgen.core import blocks
+from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Section
 
 HOSTILE = (
     '<script>alert("x")</script>',
@@ -143,12 +144,12 @@ def every_block(rng: np.random.Generator, name: str = "conv1") -> tuple[Any, ...
     )
 
 
-def report(*sections: blocks.Section, name: str = "conv1", created: str = "") -> blocks.Report:
+def report(*sections: Section, name: str = "conv1", created: str = "") -> Report:
     """A report; without sections, one with every block and one that was skipped."""
     rng = np.random.default_rng(0)
     if not sections:
         sections = (
-            blocks.Section(
+            Section(
                 method="weights",
                 title=f"Weights of {name}",
                 blocks=every_block(rng, name),
@@ -156,11 +157,11 @@ def report(*sections: blocks.Section, name: str = "conv1", created: str = "") ->
                 command="reportgen method=weights",
                 settings={"colormap": name, "layers": [name], "limit": None},
             ),
-            blocks.Section(method="gradcam", title="Grad-CAM", blocks=(), skipped=f"No {name}."),
+            Section(method="gradcam", title="Grad-CAM", blocks=(), skipped=f"No {name}."),
         )
-    return blocks.Report(
+    return Report(
         title=f"Report on {name}",
-        model=blocks.ModelCard(
+        model=ModelCard(
             name=name,
             architecture=name,
             framework="Flax nnx",
@@ -177,7 +178,7 @@ def report(*sections: blocks.Section, name: str = "conv1", created: str = "") ->
             classes=(name, "1"),
             weights_problems=(f"left over: {name}",),
         ),
-        data=blocks.DataCard(
+        data=DataCard(
             source=name, count=4, labelled=True, sha256="cd" * 32, skipped=((name, "damaged"),)
         ),
         metrics={"accuracy": 0.973125, name: 0.12345678},
@@ -186,7 +187,7 @@ def report(*sections: blocks.Section, name: str = "conv1", created: str = "") ->
             blocks.Finding(severity="fail", check="dead units", message="3 dead", where=name),
         ),
         sections=sections,
-        provenance=blocks.Provenance(
+        provenance=Provenance(
             reportgen="0.1.0",
             python="3.11.2",
             packages={"jax": "0.8.0", "flax": "0.12.0"},

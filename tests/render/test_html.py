@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from reportgen.core import blocks
+from reportgen.core.report import Section
 from reportgen.render.assets import Assets
 from reportgen.render.html import render_html
 from reportgen.render.templating import templates_dir
@@ -176,7 +177,7 @@ def test_ids_of_groups_are_made_of_method_and_title_and_survive_other_sections()
 
     def section(method, *titles):
         groups = tuple(blocks.Group(title=title, blocks=()) for title in titles)
-        return blocks.Section(method=method, title=method.title(), blocks=groups)
+        return Section(method=method, title=method.title(), blocks=groups)
 
     wanted = section("weights", "conv1", "conv1", "block/2")
     expected = ["weights-conv1", "weights-conv1-2", "weights-block-2"]
@@ -187,7 +188,7 @@ def test_ids_of_groups_are_made_of_method_and_title_and_survive_other_sections()
 def test_small_montages_are_enlarged_by_whole_factors_and_large_ones_not():
     def image(shape, columns):
         made = montage(np.zeros(shape), columns=columns, gap=0)
-        section = blocks.Section(method="weights", title="Weights", blocks=(made,))
+        section = Section(method="weights", title="Weights", blocks=(made,))
         return drawn_page(report(section)).all("img")[0]
 
     small = image((16, 5, 5), 8)
@@ -202,7 +203,7 @@ def test_small_montages_are_enlarged_by_whole_factors_and_large_ones_not():
 def test_values_that_are_not_finite_are_told():
     tiles = np.zeros((1, 2, 2))
     tiles[0, 0, 0] = np.nan
-    section = blocks.Section(method="w", title="W", blocks=(montage(tiles),))
+    section = Section(method="w", title="W", blocks=(montage(tiles),))
     assert "1 of 4 values is not finite" in drawn_page(report(section)).text
 
 
@@ -217,7 +218,7 @@ def test_values_that_are_not_finite_are_told():
 )
 def test_tiles_are_named_in_reading_order(labels, words):
     made = montage(np.zeros((len(labels), 2, 2)), labels=labels)
-    section = blocks.Section(method="w", title="W", blocks=(made,))
+    section = Section(method="w", title="W", blocks=(made,))
     found = drawn_page(report(section))
     assert f"Tiles: {words}." in found.all("img")[0]["alt"]
     assert f"Tiles, in reading order: {words}" in found.text
@@ -226,7 +227,7 @@ def test_tiles_are_named_in_reading_order(labels, words):
 @pytest.mark.parametrize("detail", ["8 of 8", "8 of 8."])
 def test_details_end_before_the_next_sentence(detail):
     made = montage(np.zeros((1, 2, 2)), caption=caption(detail=detail))
-    section = blocks.Section(method="w", title="W", blocks=(made,))
+    section = Section(method="w", title="W", blocks=(made,))
     assert "8 of 8. 1 tile of 2 × 2 values." in drawn_page(report(section)).text
 
 
@@ -240,14 +241,14 @@ def test_a_large_matrix_is_a_picture_with_a_range():
         colormap="Blues",
         caption=caption("confusion"),
     )
-    section = blocks.Section(method="w", title="W", blocks=(made,))
+    section = Section(method="w", title="W", blocks=(made,))
     found = drawn_page(report(section))
     assert found.all("img")[0]["src"].endswith(".webp")
     assert "Rows: truth; columns: prediction." in found.text
 
 
 def test_tiles_with_a_range_of_their_own_say_so():
-    section = blocks.Section(
+    section = Section(
         method="w", title="W", blocks=(montage(np.eye(4)[None], scale="each", high=1.0),)
     )
     found = drawn_page(report(section)).text

@@ -6,6 +6,7 @@ import pytest
 from pypdf import PdfReader
 
 from reportgen.core import blocks
+from reportgen.core.report import Section
 from reportgen.render.assets import Assets
 from reportgen.render.pdf import render_pdf
 from reportgen.render.report import render_report
@@ -118,7 +119,7 @@ def test_characters_that_the_font_lacks_are_told_apart_by_their_code_points(tmp_
 def test_pictures_are_not_wider_or_taller_than_a_page(tmp_path):
     tall = montage(np.zeros((400, 8, 8)), columns=1)
     wide = montage(np.zeros((400, 8, 8)), columns=400)
-    section = blocks.Section(method="w", title="W", blocks=(tall, wide))
+    section = Section(method="w", title="W", blocks=(tall, wide))
     render_report(report(section), tmp_path)
     found = PdfReader(tmp_path / "report.pdf")
     assert len(found.pages) <= 6
@@ -130,7 +131,7 @@ def test_long_tables_repeat_their_head(tmp_path):
     table = blocks.Table(
         columns=("layerhead", "parameters"), rows=tuple((f"layer{i}", i) for i in range(200))
     )
-    section = blocks.Section(method="w", title="W", blocks=(table,))
+    section = Section(method="w", title="W", blocks=(table,))
     found = made(report(section), tmp_path)
     pages = [page.extract_text() for page in found.pages]
     with_rows = [text for text in pages if "layer1" in text.replace("layerhead", "")]

@@ -11,6 +11,7 @@ import pytest
 import reportgen
 from reportgen.core import blocks
 from reportgen.core.errors import ConfigError, OutputError
+from reportgen.core.report import Section
 from reportgen.render import templating
 from reportgen.render.report import render_report
 from reportgen.render.thumbnail import thumbnail
@@ -71,9 +72,7 @@ def test_rendering_imports_no_jax():
 
 
 def test_an_unknown_colormap_in_a_block_is_a_clear_error(tmp_path):
-    section = blocks.Section(
-        method="w", title="W", blocks=(montage(np.eye(2)[None], colormap="virdis"),)
-    )
+    section = Section(method="w", title="W", blocks=(montage(np.eye(2)[None], colormap="virdis"),))
     with pytest.raises(ConfigError, match="no colormap 'virdis'"):
         render_report(report(section), tmp_path)
 
@@ -95,7 +94,7 @@ def test_an_installed_package_uses_the_templates_inside_it(monkeypatch, tmp_path
 
 
 def section(*found):
-    return blocks.Section(method="w", title="W", blocks=(blocks.Group(title="g", blocks=found),))
+    return Section(method="w", title="W", blocks=(blocks.Group(title="g", blocks=found),))
 
 
 def test_the_thumbnail_prefers_synthesised_images():

@@ -1,0 +1,117 @@
+"""A whole report: its sections, the cards of model and data, and what made it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from reportgen.core.blocks import Block, Finding, Number
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Section:
+    """What one method made.
+
+    Attributes:
+      method: its name in the configuration.
+      settings: its resolved settings.
+      command: the command line that makes this section alone.
+      skipped: why the method did not apply; empty if it ran.
+    """
+
+    method: str
+    title: str
+    blocks: tuple[Block, ...]
+    intro: str = ""
+    command: str = ""
+    skipped: str = ""
+    settings: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelCard:
+    """The network in numbers.
+
+    Attributes:
+      framework: what the network is written in.
+      evaluation: how evaluation mode was set.
+      parameters: trained ones; mean and variance of batches are ``statistics``.
+      flops: for one image; a multiply-add counts as two.
+      weights_problems: what of the weights file did not fit, where that was allowed.
+      scores: what is explained.
+    """
+
+    name: str
+    architecture: str
+    framework: str
+    evaluation: str
+    layers: int
+    parameters: int
+    flops: int
+    input: str
+    preprocessing: str
+    weights: str
+    weights_sha256: str
+    weights_random: bool
+    scores: str
+    classes: tuple[str, ...]
+    weights_problems: tuple[str, ...] = ()
+    statistics: int = 0
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataCard:
+    """The images that were used."""
+
+    source: str
+    count: int
+    labelled: bool
+    sha256: str
+    skipped: tuple[tuple[str, str], ...]
+    licence: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Provenance:
+    """What made this report: enough to make it again.
+
+    Attributes:
+      config_sha256: of config.yaml.
+      git_commit, git_dirty: of the working directory; empty and None outside a repository.
+      created: time from SOURCE_DATE_EPOCH (ISO 8601, UTC), else empty: a clock would make two
+        equal runs differ.
+    """
+
+    reportgen: str
+    python: str
+    packages: dict[str, str]
+    device: str
+    seed: int
+    config_sha256: str
+    git_commit: str
+    git_dirty: bool | None
+    created: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Report:
+    """Everything a renderer needs; the content of results.json.
+
+    Attributes:
+      banners: warnings for the head of every page, such as random weights.
+      metrics: headline numbers, unrounded, such as accuracy (0..1).
+      command: the command line of the whole report.
+    """
+
+    title: str
+    model: ModelCard
+    data: DataCard
+    metrics: dict[str, Number]
+    findings: tuple[Finding, ...]
+    sections: tuple[Section, ...]
+    provenance: Provenance
+    command: str
+    banners: tuple[str, ...] = ()
+    schema_version: Literal[1] = 1
