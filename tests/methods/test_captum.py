@@ -1,7 +1,7 @@
-"""Gradient methods compute what Captum computes, channel by channel.
+"""Methods compute what Captum computes, channel by channel.
 
 On networks and weights that follow from a seed. With Captum where it is installed, and with what it
-once computed everywhere. All in float64: in float32 a few of SqueezeNet's many rectifiers fall on
+once computed everywhere. Maps in float64: in float32 a few of SqueezeNet's many rectifiers fall on
 the other side of zero in one of the two, and both are right.
 """
 
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import jax
@@ -19,11 +20,23 @@ import pytest
 from flax import nnx
 
 from reportgen.methods import smoothgrad
+from reportgen.methods.class_activation import capture
+from reportgen.methods.faithfulness import Subject
+from reportgen.methods.gradcam import gradcam
 from reportgen.methods.gradients import score_gradient
-from reportgen.methods.integrated_gradients import Rule, path_gradients
+from reportgen.methods.infidelity import Infidelity
+from reportgen.methods.integrated_gradients import path_gradients
+from reportgen.methods.lrp import lrp
+from reportgen.methods.occlusion import occluded_scores, spread, windows
 from reportgen.models.base import Model
 from reportgen.rewrite.rectifiers import RectifierRule
+from reportgen.rewrite.relevance import RelevanceRule
+from reportgen.rewrite.relevance_rules import Rule
 from tests.peers.attribution import (
+    EPSILON,
+    FILL,
+    LAYERS,
+    OCCLUSIONS,
     RULES,
     SAMPLES,
     SMALL_SPEC,
@@ -31,18 +44,19 @@ from tests.peers.attribution import (
     TARGETS,
     Small,
     inputs,
+    perturbations,
     small_parameters,
 )
-from tests.peers.classic import carried, sampled
+from tests.peers.classic import carried, picture, sampled
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "captum.npz"
 
 
 @pytest.fixture(scope="module")
-def computed(
+def network(
     request: pytest.FixtureRequest, model_of: Callable[..., Any], opened: Callable[..., Any]
 ) -> Any:
-    """Of one network: its name, inputs and our attributions (1, H, W, C) by method."""
+    """A network's name, model without weights, and weights by our names."""
     name = request.param
     if name == "small":
         model = model_of(lambda: Small(rngs=nnx.Rngs(0)), SMALL_SPEC)
@@ -51,6 +65,13 @@ def computed(
         # Only its shapes are asked for, so no random weights are made.
         model = jax.eval_shape(lambda: opened(f"model={name}", "weights=random"))
         parameters = {ours: values for _, _, ours, values in carried(name, model.parameters)}
+    return name, model, parameters
+
+
+@pytest.fixture(scope="module")
+def computed(network: Any) -> Any:
+    """Of one network: its name, inputs and our attributions (1, H, W, C) by method."""
+    name, model, parameters = network
     x, start, noise = inputs(name, model.spec)
     with jax.enable_x64(True), pytest.MonkeyPatch.context() as patch:
         model = model.with_parameters(
@@ -58,7 +79,7 @@ def computed(
         )
         given = jnp.asarray(noise, jnp.float64)
         patch.setattr(smoothgrad, "sample_noise", lambda keys, sample, shape: given[sample])
-        made = jax.jit(partial(_attributions, RULES[name]))(
+        made = jax.jit(partial(_attributions, name))(
             model,
             jnp.asarray(x, jnp.float64),
             jnp.asarray(start, jnp.float64),
@@ -68,7 +89,7 @@ def computed(
 
 
 def _attributions(
-    rules: tuple[Rule, ...], model: Model, x: jax.Array, start: jax.Array, targets: jax.Array
+    name: str, model: Model, x: jax.Array, start: jax.Array, targets: jax.Array
 ) -> dict[str, jax.Array]:
     made = {"saliency": score_gradient(model, x, targets)}
     made["gradient_x_input"] = x * made["saliency"]
@@ -79,10 +100,20 @@ def _attributions(
         deviation=jnp.ones(1),
     )  # fmt: skip
     made |= {"plain": mean, "squared": mean**2 + variance, "vargrad": variance}
-    for rule in rules:
+    for rule in RULES[name]:
         made[rule] = path_gradients(model, x, start, targets, rule, STEPS)
     # Captum's trapezoid has weights that sum to this.
     made["riemann_trapezoid"] *= (STEPS - 1) / STEPS
+    made["gradcam"] = gradcam(*capture(model, LAYERS[name][0], x, targets))[..., None]
+    whole = model.apply(x)[0][0]
+    for kind, (side, stride) in OCCLUSIONS[name].items():
+        rows, columns = (windows(size, side, stride, centred=False) for size in x.shape[1:3])
+        found = occluded_scores(model, x[0], jnp.asarray(FILL), rows, columns, 99)
+        heat = spread((whole - found)[..., targets[0]], rows, columns, x.shape[1:3])
+        # Captum gives every channel the value of the square over all of them.
+        made[kind] = jnp.broadcast_to(heat[None, ..., None], x.shape)
+    relevance = RelevanceRule((Rule("epsilon", EPSILON),), EPSILON)
+    made["lrp_epsilon"] = lrp(model, x, targets, relevance)[0]
     return made
 
 
@@ -93,7 +124,10 @@ def _assert_close(ours: np.ndarray, theirs: np.ndarray, largest: float, what: st
     assert error <= 1e-6, f"{what} is off by {error:.2g} of the largest value"
 
 
-@pytest.mark.parametrize("computed", TARGETS, indirect=True)
+each_network = pytest.mark.parametrize("network", TARGETS, indirect=True)
+
+
+@each_network
 def test_against_what_captum_computed(computed: Any) -> None:
     name, _, made = computed
     with np.load(GOLDEN) as file:
@@ -103,7 +137,7 @@ def test_against_what_captum_computed(computed: Any) -> None:
         _assert_close(sampled(made[method]), np.array(values), largest, method)
 
 
-@pytest.mark.parametrize("computed", TARGETS, indirect=True)
+@each_network
 def test_against_captum(computed: Any) -> None:
     pytest.importorskip("captum", reason="the peer needs the extra 'test'")
     from tests.peers import captum_maps
@@ -113,3 +147,35 @@ def test_against_captum(computed: Any) -> None:
     assert set(expected) == set(made)
     for method, values in expected.items():
         _assert_close(made[method], values, np.abs(values).max(), method)
+
+
+@each_network
+def test_infidelity_against_captum(network: Any) -> None:
+    """Live where it is installed, and what it once computed; of the same perturbations."""
+    name, model, parameters = network
+    x = inputs(name, model.spec)[0]
+    context: Any = SimpleNamespace(
+        model=model.with_parameters({k: jnp.asarray(v) for k, v in parameters.items()}),
+        images=SimpleNamespace(pixels=picture(*x.shape[1:3]), names=["a"]),
+        batch=7,
+        key=jax.random.key(0),
+    )
+    heat, kinds = perturbations(name)
+    subject = Subject(place=0, target=TARGETS[name], maps={"m": heat}, noise=heat)
+    made = np.zeros((2, 2))
+    for (kind, normalize), _ in np.ndenumerate(made):
+        settings: Any = SimpleNamespace(
+            fill="mean",
+            blur=0.1,
+            normalize=bool(normalize),
+            parts=lambda *_, parts=kinds[kind]: iter(parts),
+        )
+        tested = Infidelity.test(settings, context, subject)
+        made[kind, normalize] = tested.values["infidelity"]["m"]
+    with np.load(GOLDEN) as file:
+        np.testing.assert_allclose(made, file[f"infidelity/{name}"], rtol=1e-4)
+    pytest.importorskip("captum", reason="the peer needs the extra 'test'")
+    from tests.peers import captum_maps
+
+    expected = captum_maps.infidelities(name, x)
+    np.testing.assert_allclose(made, expected, rtol=1e-4)

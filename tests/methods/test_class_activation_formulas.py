@@ -210,23 +210,44 @@ def test_eigencam_against_pytorch_grad_cam(
     _assert_close(eigencam(activation, centred=True)[0], np.maximum(turned, 0))
 
 
+@pytest.mark.parametrize("network", ["small", "squeezenet"])
 @pytest.mark.parametrize("name", ["gradcam", "layercam"])
-def test_against_tf_keras_vis(name: str, captured: Captured) -> None:
-    ours = {"gradcam": gradcam, "layercam": layercam}[name](*captured)
-    _assert_close(ours, _golden("keras", name))
+def test_against_tf_keras_vis(
+    name: str, network: str, captured: Captured, of_squeezenet: Captured
+) -> None:
+    seen = captured if network == "small" else of_squeezenet
+    ours = {"gradcam": gradcam, "layercam": layercam}[name](*seen)
+    _assert_close(ours, _golden("keras", f"{network}/{name}"))
 
 
-def test_gradcam_plus_plus_against_tf_keras_vis(captured: Captured, small_network: Any) -> None:
+@pytest.mark.parametrize("network", ["small", "squeezenet"])
+def test_gradcam_plus_plus_against_tf_keras_vis(
+    network: str,
+    captured: Captured,
+    of_squeezenet: Captured,
+    small_network: Any,
+    squeezenet: tuple[Any, jax.Array],
+) -> None:
     """It divides α by its sum over positions and keeps the score's exponential."""
-    a, g = (np.asarray(part, np.float64) for part in captured)
+    seen, (model, x), targets = (
+        (captured, (small_network, X), np.asarray(TARGETS))
+        if network == "small"
+        else (of_squeezenet, squeezenet, np.array([7]))
+    )
+    a, g = (np.asarray(part, np.float64) for part in seen)
     with np.errstate(invalid="ignore"):
         alpha = np.where(g != 0, 1 / (2 + g * a.sum(axis=(1, 2), keepdims=True)), 0)
         total = alpha.sum(axis=(1, 2), keepdims=True)
     alpha = alpha / np.where(total == 0, 1, total)
-    scores = np.asarray(small_network.apply(X)[0])[np.arange(len(X)), np.asarray(TARGETS)]
+    scores = np.asarray(scored(model, x))[np.arange(len(x)), targets]
     weights = (alpha * np.maximum(g, 0)).sum(axis=(1, 2)) * np.exp(scores)[:, None]
     theirs = np.maximum(np.einsum("nhwk,nk->nhw", a, weights), 0)
-    _assert_close(theirs, _golden("keras", "gradcam_plus_plus"))
+    _assert_close(theirs, _golden("keras", f"{network}/gradcam_plus_plus"))
+
+
+@jax.jit
+def scored(model: Any, x: jax.Array) -> jax.Array:
+    return model.apply(x)[0]
 
 
 def test_hirescam_sums_to_the_score_where_all_behind_is_linear(lenet: Any, digits: Any) -> None:

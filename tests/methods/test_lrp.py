@@ -1,4 +1,7 @@
-"""LRP against Captum and Zennit, through every framework, and as a method of a report."""
+"""LRP against Zennit, through every framework, and as a method of a report.
+
+Against Captum it is in ``test_captum.py``.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,6 @@ from reportgen.methods.lrp import LRP, lrp
 from reportgen.rewrite.relevance import RelevanceRule
 from reportgen.rewrite.relevance_rules import Rule
 from tests.peers.attribution import SMALL_SPEC, Small, small_parameters
-from tests.peers.classic import carried, picture
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "lrp.npz"
 
@@ -36,78 +38,6 @@ def rule(*names: str, epsilon: float = 1e-6) -> RelevanceRule:
 def assert_close(found: Any, expected: Any, tolerance: float = 1e-4) -> None:
     expected = np.asarray(expected)
     assert np.abs(np.asarray(found) - expected).max() < tolerance * np.abs(expected).max()
-
-
-def by_captum(network: Any, x: np.ndarray, target: int, epsilon: float) -> np.ndarray:
-    torch = pytest.importorskip("torch", reason="the peer needs the extra 'test'")
-    captum = pytest.importorskip("captum.attr", reason="the peer needs the extra 'test'")
-    from captum.attr._utils.lrp_rules import EpsilonRule
-
-    network = network.double().eval()
-    for module in network.modules():
-        passes = isinstance(module, torch.nn.ReLU | torch.nn.Dropout)
-        if not passes and not list(module.children()):
-            module.rule = EpsilonRule(epsilon)
-    pixels = torch.from_numpy(x.transpose(0, 3, 1, 2).copy()).double().requires_grad_()
-    maps = captum.LRP(network).attribute(pixels, target=target).detach().numpy()
-    return np.asarray(maps.transpose(0, 2, 3, 1))
-
-
-# Captum's stabiliser also stands in its max pools, which share nothing out, and it counts a mean
-# where we count a sum: a small epsilon shows the rule itself.
-def test_a_small_network_against_captum(model_of: Any) -> None:
-    torch = pytest.importorskip("torch", reason="the peer needs the extra 'test'")
-
-    class Plain(nnx.Module):
-        def __init__(self, *, rngs: nnx.Rngs) -> None:
-            self.conv1 = nnx.Conv(3, 6, (3, 3), padding="VALID", rngs=rngs)
-            self.conv2 = nnx.Conv(6, 8, (3, 3), strides=(2, 2), padding="VALID", rngs=rngs)
-            self.fc = nnx.Linear(4 * 4 * 8, 5, rngs=rngs)
-
-        def __call__(self, x: jax.Array) -> jax.Array:
-            x = nnx.max_pool(jax.nn.relu(self.conv1(x)), (2, 2), (2, 2))
-            return self.fc(jax.nn.relu(self.conv2(x)).reshape(len(x), -1))
-
-    model = model_of(Plain, InputSpec(height=20, width=20, channels=3))
-    rng = np.random.default_rng(2)
-    weights = {
-        name: rng.normal(0, 0.3, value.shape).astype("float32")
-        for name, value in model.parameters.items()
-    }
-    network = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 6, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
-        torch.nn.Conv2d(6, 8, 3, stride=2), torch.nn.ReLU(), torch.nn.Flatten(),
-        torch.nn.Linear(128, 5),
-    )  # fmt: skip
-    for place, name in ((0, "conv1"), (3, "conv2")):
-        kernel = weights[f"{name}.kernel"].transpose(3, 2, 0, 1).copy()
-        network[place].weight.data = torch.from_numpy(kernel)
-        network[place].bias.data = torch.from_numpy(weights[f"{name}.bias"])
-    dense = weights["fc.kernel"].reshape(4, 4, 8, 5).transpose(3, 2, 0, 1).reshape(5, 128)
-    network[6].weight.data = torch.from_numpy(dense.copy())
-    network[6].bias.data = torch.from_numpy(weights["fc.bias"])
-    x = rng.normal(size=(1, 20, 20, 3)).astype("float32")
-    found, _ = explained(
-        model.with_parameters({name: jnp.asarray(v) for name, v in weights.items()}),
-        jnp.asarray(x), jnp.array([2]), rule("epsilon", epsilon=1e-9),
-    )  # fmt: skip
-    assert_close(found, by_captum(network, x, 2, 1e-9))
-
-
-def test_squeezenet_against_captum(opened: Any) -> None:
-    pytest.importorskip("torch", reason="the peer needs the extra 'test'")
-    from tests.peers.torch_classic import filled
-
-    x = (picture(99, 99) - 128) / 64
-    model = opened("model=squeezenet1_0", "weights=random")
-    weights = {ours: jnp.asarray(v) for *_, ours, v in carried("squeezenet1_0", model.parameters)}
-    target = 5
-    found, score = explained(
-        model.with_parameters(weights), jnp.asarray(x), jnp.array([target]),
-        rule("epsilon", epsilon=1e-9),
-    )  # fmt: skip
-    assert score[0] > 0
-    assert_close(found, by_captum(filled("squeezenet1_0"), x, target, 1e-9))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from reportgen.core.errors import ConfigError, NotApplicableError
 from reportgen.methods.class_activation import enlarge
 from reportgen.methods.scorecam import scorecam
 from tests.methods.small_networks import SPEC, TARGETS, WEIGHTS, Small, X
+from tests.peers.classic import carried, picture
 
 GOLDENS = Path(__file__).parents[1] / "goldens"
 
@@ -69,13 +70,47 @@ def test_against_loops(layer: str, weight: str, channels: int | None, network: A
 
 @pytest.mark.parametrize(
     ("file", "name", "weight"),
-    [("keras", "scorecam", "probability"), ("torch", "small/score_cam", "channels")],
+    [("keras", "small/scorecam", "probability"), ("torch", "small/score_cam", "channels")],
 )
 def test_against_peers(file: str, name: str, weight: str, network: Any) -> None:
     """tf-keras-vis and pytorch-grad-cam, at a layer of the input's size: enlarging differs."""
     with np.load(GOLDENS / f"class_activation_{file}.npz") as arrays:
         theirs = arrays[name]
     ours = np.asarray(computed(network, "conv1", weight=weight))
+    assert theirs.max() > 0
+    assert np.abs(ours - theirs).max() <= 1e-4 * theirs.max()
+
+
+def corners_on_corners(maps: jax.Array, height: int, width: int, resize: str) -> jax.Array:
+    """Bilinear, as the peers enlarge masks."""
+
+    def weights(large: int, small: int) -> np.ndarray:
+        places = np.linspace(0, small - 1, large)
+        return np.maximum(0, 1 - np.abs(places[:, None] - np.arange(small)))
+
+    rows, columns = weights(height, maps.shape[1]), weights(width, maps.shape[2])
+    return jnp.einsum("ih,jw,nhw->nij", rows, columns, maps, precision="highest")
+
+
+def test_squeezenet_against_tf_keras_vis(
+    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """With masks enlarged as it does, since no layer is of the input's size."""
+    model = jax.eval_shape(lambda: opened("model=squeezenet1_0", "weights=random"))
+    placed = {ours: jnp.asarray(v) for _, _, ours, v in carried("squeezenet1_0", model.parameters)}
+    model = model.with_parameters(placed)
+    x = jnp.asarray(np.tanh(picture(227, 227) / 128 - 1), jnp.float32)
+    monkeypatch.setattr("reportgen.methods.scorecam.enlarge", corners_on_corners)
+    activation = jax.jit(lambda m, x: m.activation("fire9", x))(model, x)
+    run = jax.jit(
+        lambda m, x, a: scorecam(
+            m, x, jnp.array([7]), a, weight="probability", channels=24, resize="bilinear", batch=4
+        )
+    )
+    ours = np.asarray(run(model, x, activation))
+    with np.load(GOLDENS / "class_activation_keras.npz") as arrays:
+        theirs = arrays["squeezenet/scorecam"]
+    assert ours.shape == theirs.shape
     assert theirs.max() > 0
     assert np.abs(ours - theirs).max() <= 1e-4 * theirs.max()
 

@@ -28,9 +28,22 @@ RULES = {
     ),
     "squeezenet1_0": ("gauss_legendre", "riemann_trapezoid"),
 }
-SIZES = {"small": (24, 28), "squeezenet1_0": (127, 111)}
+SIZES = {"small": (24, 28), "squeezenet1_0": (95, 79)}
 SAMPLES, STEPS = 4, 5
 NOISE = 0.3  # its deviation, in normalised units
+# Of LRP. Captum's also stands in its max pools, which share nothing out, and counts a mean where we
+# count a sum: a small one shows the rule itself.
+EPSILON = 1e-11
+# Network to the layer of class activation, by our name and the peer's.
+LAYERS = {"small": ("bn2", "bn2"), "squeezenet1_0": ("fire9", "features.12")}
+# Name to the side of a covering square and how far it moves: side by side, overlapping, and over
+# the whole height. The last squares are cut off where they reach over an edge.
+OCCLUSIONS = {
+    "small": {"occlusion": (9, 9), "occlusion_overlapping": (7, 3), "occlusion_large": (24, 4)},
+    "squeezenet1_0": {"occlusion_overlapping": (40, 17)},
+}
+FILL = np.array([0.5, -0.25, 1.0])  # covers them
+PARTS = 6  # perturbations of each kind, for infidelity
 
 
 class Small(nnx.Module):
@@ -81,3 +94,20 @@ def inputs(name: str, spec: InputSpec) -> tuple[np.ndarray, np.ndarray, np.ndarr
     x = spec.normalise(picture(height, width))
     start = spec.normalise(rng.uniform(0, 255, x.shape).astype(np.float32))
     return x, start, NOISE * rng.standard_normal((SAMPLES, *x.shape), np.float32)
+
+
+def perturbations(name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A map (H, W) to test, and what part of each pixel is taken away (2, PARTS, H, W).
+
+    First squares, then gaussian parts.
+    """
+    height, width = SIZES[name]
+    rng = np.random.default_rng(3)
+    squares = np.zeros((PARTS, height, width), np.float32)
+    side = height // 3
+    for part in squares:
+        top, left = rng.integers(0, (height - side + 1, width - side + 1))
+        part[top : top + side, left : left + side] = 1
+    gaussian = 0.4 * rng.standard_normal(squares.shape, np.float32)
+    heat = 0.02 * rng.standard_normal((height, width), np.float32)
+    return heat, np.stack([squares, gaussian])

@@ -9,10 +9,22 @@ from unittest.mock import patch
 import captum.attr as captum
 import numpy as np
 import torch
+from captum.attr._utils.lrp_rules import EpsilonRule
+from captum.metrics import infidelity
 from torch import nn
 
 from tests.peers import torch_classic
-from tests.peers.attribution import RULES, SAMPLES, STEPS, TARGETS
+from tests.peers.attribution import (
+    EPSILON,
+    FILL,
+    LAYERS,
+    OCCLUSIONS,
+    RULES,
+    SAMPLES,
+    STEPS,
+    TARGETS,
+    perturbations,
+)
 from tests.peers.classic import drawn
 
 
@@ -83,7 +95,49 @@ def maps(name: str, x: Any, start: Any, noise: Any) -> dict[str, np.ndarray]:
     for rule in RULES[name]:
         method = rule.replace("gauss_legendre", "gausslegendre")
         made[rule] = integrated.attribute(x, start, target=target, n_steps=STEPS, method=method)
+    layer = network.get_submodule(LAYERS[name][1])
+    grad_cam = captum.LayerGradCam(network, layer)
+    made["gradcam"] = grad_cam.attribute(x, target=target, relu_attributions=True)
+    fill = torch.from_numpy(FILL)[:, None, None].expand_as(x)
+    for kind, (patch_side, stride) in OCCLUSIONS[name].items():
+        made[kind] = captum.Occlusion(network).attribute(
+            x, (3, patch_side, patch_side), (3, stride, stride), fill, target,
+            perturbations_per_eval=8,
+        )  # fmt: skip
+    made["lrp_epsilon"] = _relevance(network, x, target)
     return {key: value.detach().permute(0, 2, 3, 1).numpy() for key, value in made.items()}
+
+
+def _relevance(network: nn.Module, x: torch.Tensor, target: int) -> torch.Tensor:
+    for module in network.modules():
+        passes = isinstance(module, nn.ReLU | nn.Dropout)
+        if not passes and not list(module.children()):
+            module.rule = EpsilonRule(EPSILON)
+    return captum.LRP(network).attribute(x, target=target)
+
+
+def infidelities(name: str, x: Any) -> np.ndarray:
+    """(2, 2): of squares and of gaussian parts; as it is, and normalised.
+
+    Args:
+      x: input (1, H, W, C).
+    """
+    network, pixels = twin(name), _channels_first(x)
+    heat, kinds = (torch.as_tensor(np.array(v), dtype=torch.float64) for v in perturbations(name))
+    # A pixel's value stands for all of its channels.
+    shares = (heat / 3).expand_as(pixels)
+
+    def of(parts: torch.Tensor, normalize: bool) -> float:
+        def perturb(given: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            part = parts[:, None].expand_as(given)
+            return part, given - part * given
+
+        return infidelity(
+            network, perturb, pixels, shares, target=TARGETS[name],
+            n_perturb_samples=len(parts), normalize=normalize,
+        ).item()  # fmt: skip
+
+    return np.array([[of(parts, normalize) for normalize in (False, True)] for parts in kinds])
 
 
 def _channels_first(values: Any) -> torch.Tensor:
