@@ -141,7 +141,9 @@ def numpy_lenet(lenet: Any) -> Callable[[np.ndarray], dict[str, np.ndarray]]:
 
 @pytest.fixture(scope="session")
 def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> Callable[..., Any]:
-    """Run one method on the embedded LeNet as the pipeline does: overrides to its result.
+    """Run one method as the pipeline does: overrides to its result.
+
+    On the embedded LeNet and images, unless others are given.
 
     One that tests maps gets ``maps``: what methods have made, or the names of methods to run first,
     which take their own overrides.
@@ -154,19 +156,24 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
         name: str,
         *overrides: str,
         model: Any = None,
+        images: Any = None,
         maps: Sequence[str] | Mapping[str, Any] = ("saliency", "gradcam"),
     ) -> Any:
         mine = [o for o in overrides if not o.startswith("method.") or f".{name}." in o]
         config = read(composed(f"method={name}", *mine))
         chosen = chosen_methods(config, mine)
-        job = pipeline._prepare(name, chosen, config=config, model=model or lenet, images=digits)
+        job = pipeline._prepare(
+            name, chosen, config=config, model=model or lenet, images=images or digits
+        )
         assert job.context is not None
         made: dict[str, Any] = {}
         if job.method.needs_maps:
             made = (
                 dict(maps)
                 if isinstance(maps, Mapping)
-                else {one: run(one, *overrides, model=model).explained for one in maps}
+                else {
+                    one: run(one, *overrides, model=model, images=images).explained for one in maps
+                }
             )
         return job.method.run(replace(job.context, explained=made))
 

@@ -9,6 +9,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from reportgen.core.images import Facts
+
 KEYS = ("method.saliency.count=3",)
 
 
@@ -39,12 +41,44 @@ def test_blank_maps_are_said(lenet: Any, run_method: Any) -> None:
     assert run_method("saliency", *KEYS).findings == ()
 
 
-def test_the_order_and_number_of_images_do_not_matter(run_method: Any, digits: Any) -> None:
-    """SmoothGrad draws noise: by the image's name, not by its place."""
-    keys = ("method.smoothgrad.samples=3",)
-    five = run_method("smoothgrad", "method.smoothgrad.count=5", *keys).explained.maps
-    two = run_method("smoothgrad", "method.smoothgrad.count=2", *keys).explained.maps
-    np.testing.assert_allclose(five[:2], two, rtol=1e-4, atol=1e-5)
+class Held(np.ndarray):
+    """Pixels that are all there."""
+
+    def wait(self, count: int) -> int:
+        return min(count, len(self))
+
+
+# What draws random numbers, with keys that make it draw few.
+RANDOM = {
+    "smoothgrad": ("samples=3",),
+    "rise": ("masks=20",),
+    "integrated_gradients": ("baseline=random", "draws=2", "steps=3"),
+}
+
+
+@pytest.mark.parametrize("method", RANDOM)
+def test_what_is_drawn_hangs_on_the_seed_and_the_images_name_alone(
+    method: str, run_method: Any, digits: Any
+) -> None:
+    """Not on the image's place, nor on the other images."""
+    keys = [f"method.{method}.{key}" for key in (*RANDOM[method], "count=4")]
+
+    def maps(*more: str, **images: Any) -> np.ndarray:
+        return np.asarray(run_method(method, *keys, *more, **images).explained.maps)
+
+    first, scale = maps(), np.abs(maps()).max()
+    assert first.tobytes() == maps().tobytes()
+    assert np.abs(first - maps("seed=1")).max() > 0.01 * scale
+    places = [6, 3, 0, 2]
+    facts = Facts(
+        names=tuple(digits.names[i] for i in places),
+        labels=digits.labels[places],
+        sha256="",
+        skipped=(),
+    )
+    pixels = digits.pixels[places].view(Held)
+    others = maps(images=replace(digits, pixels=pixels, facts=lambda: facts))
+    np.testing.assert_allclose(others[1:], first[places[1:]], rtol=0, atol=1e-4 * scale)
 
 
 def test_seconds_are_told_unless_equal_files_are_wanted(run_method: Any) -> None:

@@ -158,6 +158,25 @@ def test_enlarging_puts_centres_half_a_pixel_inside() -> None:
     assert nearest.tolist() == [0, 0, 0, 0, 1, 1, 1, 1]
 
 
+@pytest.mark.parametrize("mode", ["bilinear", "nearest"])
+def test_enlarging_by_loops(mode: Any) -> None:
+    """By factors that are no whole numbers, and not the same for rows and columns."""
+    maps = np.random.default_rng(6).normal(size=(2, 3, 4)).astype(np.float32)
+    expected = np.zeros((2, 11, 9))
+    for row in range(11):
+        for column in range(9):
+            y, x = (row + 0.5) * 3 / 11 - 0.5, (column + 0.5) * 4 / 9 - 0.5
+            if mode == "nearest":
+                expected[:, row, column] = maps[:, round(y), round(x)]
+                continue
+            y, x = np.clip(y, 0, 2), np.clip(x, 0, 3)
+            for i in range(3):
+                for j in range(4):
+                    share = max(0, 1 - abs(y - i)) * max(0, 1 - abs(x - j))
+                    expected[:, row, column] += share * maps[:, i, j]
+    np.testing.assert_allclose(enlarge(jnp.asarray(maps), 11, 9, mode), expected, atol=1e-6)
+
+
 def test_a_wrong_path_is_refused_with_the_nearest(lenet: Any) -> None:
     with pytest.raises(ModelError, match=r"lenet has no layer 'conv3'.\nDid you mean conv"):
         checked_layer(lenet, "conv3", by_gradient=True)

@@ -8,6 +8,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -107,3 +108,30 @@ def test_the_same_seed_gives_the_same_bits_without_compiling_again(
             assert one.tobytes() == other.tobytes()
         else:
             assert one == other
+
+
+def test_no_map_depends_on_the_order_or_number_of_images_or_on_others(
+    model: Any, first: Result, digits: Any
+) -> None:
+    """Three images in another order, among others; and one alone."""
+    if first.explained is None:
+        pytest.skip("makes no maps")
+    maps, targets, keys, explain = (
+        getattr(first.explained, name) for name in ("maps", "targets", "keys", "explain")
+    )
+    count = len(maps)
+    x = model.spec.normalise(digits.pixels[: 2 * count])
+    other_keys = jax.random.split(jax.random.key(8), count)
+    places, kept = np.array([1, 2, 4]), np.array([5, 0, 3])
+    mixed = np.arange(count) + count
+    mixed[places] = kept
+    found = explain(
+        model,
+        jnp.asarray(x[mixed]),
+        jnp.asarray(np.where(mixed < count, targets[mixed % count], 7)),
+        jnp.concatenate([keys, other_keys])[mixed],
+    )
+    alone = explain(model, jnp.asarray(x[5:6]), jnp.asarray(targets[5:6]), keys[5:6])
+    scale = np.abs(maps).max()
+    np.testing.assert_allclose(found[places], maps[kept], rtol=0, atol=1e-4 * scale)
+    np.testing.assert_allclose(alone, maps[5:6], rtol=0, atol=1e-4 * scale)

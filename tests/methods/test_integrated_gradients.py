@@ -134,13 +134,6 @@ def test_an_image_that_is_its_own_baseline_has_no_gap() -> None:
     )
 
 
-def test_a_map_does_not_depend_on_its_batch(run_method: Any) -> None:
-    keys = [f"method.integrated_gradients.{k}" for k in ("count=3", "baseline=random", "steps=5")]
-    together = run_method("integrated_gradients", *keys).explained.maps
-    alone = run_method("integrated_gradients", *keys, "engine.batch=1").explained.maps
-    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
-
-
 def test_one_step_makes_no_trapezoid(run_method: Any) -> None:
     with pytest.raises(ConfigError, match="needs steps of 2 or more"):
         run_method(

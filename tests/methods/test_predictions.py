@@ -60,3 +60,11 @@ def test_small_cases_by_hand() -> None:
     assert top_k_accuracy(labels, logits, 2) == 0.75
     assert top_k_accuracy(labels, logits, 3) == 1.0
     np.testing.assert_allclose(softmax(np.array([1000.0, 1000.0])), [0.5, 0.5])
+
+
+def test_probabilities_sum_to_one() -> None:
+    logits = np.random.default_rng(0).normal(0, 300, (50, 1000)).astype(np.float32)
+    logits[0] = 1e30
+    found = softmax(logits)
+    assert found.min() >= 0
+    np.testing.assert_allclose(found.sum(axis=1), 1, rtol=1e-12)

@@ -32,6 +32,40 @@ def test_the_map_is_the_mean_mask_weighted_by_the_probability(
     np.testing.assert_allclose(agreement, expected, rtol=1e-3)
 
 
+def test_a_mask_by_loops() -> None:
+    """The grid of zeros and ones between whose middles every pixel lies, and a random crop."""
+    size, cells, cell = (30, 44), 6, (5, 8)
+    for key in jax.random.split(KEY, 3):
+        drawn, shifted = jax.random.split(key)
+        grid = np.asarray(jax.random.uniform(drawn, (cells, cells))) < 0.3
+        first = np.asarray(jax.random.randint(shifted, (2,), 0, jnp.array(cell)))
+        expected = np.zeros(size)
+        for row in range(size[0]):
+            for column in range(size[1]):
+                place = []
+                for i, side in zip((row + first[0], column + first[1]), cell, strict=True):
+                    # The authors enlarge the grid to cells + 1 times the size of a cell.
+                    middle = (i + 0.5) * cells / ((cells + 1) * side) - 0.5
+                    place.append(np.clip(middle, 0, cells - 1))
+                (y, x), total = place, 0.0
+                for i in range(cells):
+                    for j in range(cells):
+                        total += grid[i, j] * max(0, 1 - abs(y - i)) * max(0, 1 - abs(x - j))
+                expected[row, column] = total
+        assert expected.std() > 0.1
+        np.testing.assert_allclose(mask(key, size, cells, 0.3), expected, atol=1e-5)
+
+
+def test_over_all_classes_the_maps_sum_to_the_mean_mask(lenet: Any, digits: Any) -> None:
+    """Since behind every mask the probabilities sum to one."""
+    image = jnp.asarray(lenet.spec.normalise(digits.pixels[1]))
+    choices = {"masks": 12, "cells": 5, "share": 0.4, "probability": True, "batch": 4}
+    run = jax.jit(lambda m, i, t: rise(m, i, t, KEY, **choices)[0])
+    total = sum(run(lenet, image, target) for target in jnp.arange(10))
+    masks = [mask(jax.random.fold_in(KEY, n), (28, 28), 5, 0.4) for n in range(12)]
+    np.testing.assert_allclose(total, np.mean(masks, axis=0) / 0.4, rtol=1e-4, atol=1e-5)
+
+
 def test_masks_are_smooth_and_as_open_as_asked() -> None:
     drawn = np.asarray(jax.vmap(lambda k: mask(k, (30, 44), 6, 0.3))(jax.random.split(KEY, 4000)))
     assert drawn.shape == (4000, 30, 44)

@@ -54,13 +54,6 @@ def test_the_maximum_is_over_channels() -> None:
     np.testing.assert_array_equal(got, np.full((1, 2, 2), 3.0))
 
 
-def test_a_map_does_not_depend_on_its_batch(run_method: Any) -> None:
-    together = run_method("saliency", "method.saliency.count=5")
-    alone = run_method("saliency", "method.saliency.count=5", "engine.batch=1")
-    for one, other in zip(together.blocks, alone.blocks, strict=True):
-        np.testing.assert_allclose(one.blocks[0].map, other.blocks[0].map, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("target", ["predicted", "true", "7"])
 def test_targets(target: str, run_method: Any, digits: Any) -> None:
     result = run_method("saliency", "method.saliency.count=6", f"method.saliency.target={target}")

@@ -115,6 +115,15 @@ def test_squeezenet_against_tf_keras_vis(
     assert np.abs(ours - theirs).max() <= 1e-4 * theirs.max()
 
 
+def test_over_all_classes_the_maps_sum_to_the_activation(network: Any) -> None:
+    """Since behind every mask the probabilities sum to one; of rectified maps nothing is cut."""
+    x = jnp.repeat(X[:1], 5, axis=0)
+    total = computed(network, "conv2", x, jnp.arange(5)).sum(axis=0)
+    maps = np.asarray(network.activation("conv2", X[:1]))[0]
+    varying = maps[..., maps.max(axis=(0, 1)) > maps.min(axis=(0, 1))]
+    np.testing.assert_allclose(total, varying.sum(axis=-1), rtol=1e-4, atol=1e-5)
+
+
 @pytest.mark.parametrize("batch", [1, 5, 100])
 def test_no_batch_and_no_neighbour_changes_a_map(batch: int, network: Any) -> None:
     together = computed(network, "conv2", channels=3, batch=batch)

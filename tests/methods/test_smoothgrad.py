@@ -93,13 +93,6 @@ def test_noise_is_normal_and_new_in_each_sample_and_image() -> None:
     assert np.abs(np.corrcoef(flat) - np.eye(6)).max() < 0.05
 
 
-def test_a_map_does_not_depend_on_its_batch(run_method: Any) -> None:
-    keys = ("method.smoothgrad.count=3", "method.smoothgrad.samples=4")
-    together = run_method("smoothgrad", *keys).explained.maps
-    alone = run_method("smoothgrad", *keys, "engine.batch=1").explained.maps
-    np.testing.assert_allclose(together, alone, rtol=1e-4, atol=1e-5)
-
-
 @pytest.mark.parametrize("variant", ["plain", "squared", "vargrad"])
 def test_the_caption_says_what_was_computed(variant: str, run_method: Any) -> None:
     (group,) = run_method(
