@@ -270,7 +270,7 @@ class ClassActivation(Attribution):
         grid = grid_of(model.layer(self.path), height, width)
         assert grid is not None
         what = "tokens" if grid.prefix or len(model.layer(self.path).shape) == 2 else "cells"
-        how = "bilinearly" if self.resize == "bilinear" else "by the nearest cell"
+        how = "bilinearly, edges on edges" if self.resize == "bilinear" else "by the nearest cell"
         return f"layer {self.path}: {grid.rows} × {grid.columns} {what}, enlarged {how}"
 
     def enlarged(self, maps: jax.Array, x: jax.Array) -> jax.Array:

@@ -61,7 +61,8 @@ class EigenCAM(ClassActivation):
     intro: ClassVar[str] = (
         "Where the layer is most active in the pattern of channels that is common to most of the "
         "image: it asks neither for a gradient nor for a class, so it shows what the network "
-        "sees, not what it decides by."
+        "sees, not what it decides by. pytorch-grad-cam first takes each channel's mean away; here "
+        "centred=true does."
     )
     measure: ClassVar[str] = "units of activation, not negative; the same for every class"
     signed: ClassVar[bool] = False
@@ -70,7 +71,7 @@ class EigenCAM(ClassActivation):
     centred: Switch
 
     def details(self, model: Model) -> str:
-        return super().details(model) + ("; centred" if self.centred else "")
+        return super().details(model) + ("; centred" if self.centred else "; not centred")
 
     def explain(
         self, model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array, batch: int

@@ -69,7 +69,8 @@ class GradCAMPlusPlus(ClassActivation):
     intro: ClassVar[str] = (
         "Where the layer holds features that raise the class score, as Grad-CAM, but only positive "
         "gradients count and a feature that occurs in few places weighs as much as one that "
-        "occurs in many: so small and repeated objects are not lost."
+        "occurs in many: so small and repeated objects are not lost. As in the paper "
+        "α is not divided by its sum over positions; tf-keras-vis divides it."
     )
     measure: ClassVar[str] = "scores up to a positive factor an image, not negative"
     signed: ClassVar[bool] = False

@@ -41,7 +41,8 @@ class HiResCAM(ClassActivation):
     intro: ClassVar[str] = (
         "What each position of the layer adds to the class score, or takes from it: gradient × "
         "activation without Grad-CAM's mean over positions, so that nothing is lit where the "
-        "network did not look. If one dense layer follows, the positions sum to the score."
+        "network did not look. If one dense layer follows, the positions sum to the score, so "
+        "what is negative is kept; pytorch-grad-cam drops it."
     )
     measure: ClassVar[str] = "scores; positive raises the score"
     signed: ClassVar[bool] = True

@@ -98,9 +98,11 @@ class IntegratedGradients(Attribution):
 
     def details(self, model: Model) -> str:
         more = {"blurred": f" by {self.blur:g} of the side", "random": f", {self.draws} draws"}
+        trapezoid = self.rule == "riemann_trapezoid"
         return (
             f"baseline {self.baseline}{more.get(self.baseline, '')}; {self.steps} steps "
-            f"({self.rule.replace('_', ' ')})"
+            f"({self.rule.replace('_', ' ')}"
+            f"{', of weights that sum to one, as those of Captum do not' if trapezoid else ''})"
         )
 
     def explain(

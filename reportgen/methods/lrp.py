@@ -2,7 +2,9 @@
 
 Bach et al.: On Pixel-Wise Explanations (2015), doi:10.1371/journal.pone.0130140; rules and
 composites after Montavon et al.: Layer-Wise Relevance Propagation: An Overview (2019). The rules
-are in ``rewrite/relevance_rules.py``.
+are in ``rewrite/relevance_rules.py``; as Zennit's with batch norms merged. Captum's ``LRP`` with
+``EpsilonRule`` differs by its epsilon, which stands in max pools and batch norms too, and beside
+means where it stands beside sums here: the smaller it is, the less that matters.
 """
 
 from __future__ import annotations
@@ -80,7 +82,10 @@ class LRP(Attribution):
         return self
 
     def details(self, model: Model) -> str:
-        return f"rules from input to output: {', '.join(self.rules)}"
+        return (
+            f"rules from input to output: {', '.join(self.rules)}; batch norms are merged into what "
+            "stands before them, and max pools have no epsilon, as they have in Captum"
+        )
 
     def explain(
         self, model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array, batch: int

@@ -1,7 +1,8 @@
 """Occlusion: what the class score loses when a patch of the image is covered.
 
 Zeiler, Fergus: Visualizing and Understanding Convolutional Networks (2013), arXiv:1311.2901;
-windows and averaging as Captum's ``Occlusion``, and one value a block as keras-vis users draw it.
+windows and averaging as Captum's ``Occlusion``, which cuts off what reaches over an edge too, and
+one value a block as keras-vis users draw it.
 """
 
 from __future__ import annotations

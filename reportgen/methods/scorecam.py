@@ -94,7 +94,8 @@ class ScoreCAM(ClassActivation):
     intro: ClassVar[str] = (
         "Where the layer holds features that make the class when nothing else is seen: its maps, "
         "each weighted by the class's score of the image seen through that map alone. No gradient "
-        "is used; the cost is one run of the network a channel."
+        "is used; the cost is one run of the network a channel. Unlike in tf-keras-vis softmax is "
+        "taken once, each image has its own channels, and a mask's edges lie on the image's edges."
     )
     measure: ClassVar[str] = "units of activation, not negative"
     signed: ClassVar[bool] = False
