@@ -83,7 +83,7 @@ class LRP(Attribution):
 
     def details(self, model: Model) -> str:
         return (
-            f"rules from input to output: {', '.join(self.rules)}; batch norms are merged into what "
+            f"rules from input to output: {', '.join(self.rules)}; batch norms are part of what "
             "stands before them, and max pools have no epsilon, as they have in Captum"
         )
 
