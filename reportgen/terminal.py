@@ -100,11 +100,21 @@ class TerminalProgress:
 
 def show_outcome(outcome: Outcome) -> None:
     """What was made, where, and how long it took."""
+    from reportgen.core.report import headline
+
     rows = [(stage.name, stage.made, f"{stage.seconds:.1f}") for stage in outcome.stages]
     for text in _aligned([("stage", "made", "seconds"), *rows], right={2}):
         say(text)
     report = outcome.report
-    numbers = [f"{name} {value:.4f}" for name, value in report.metrics.items()]
+    alone, maps = headline(report.metrics)
+    if maps:
+        told = [
+            [f"{c:.4g}" if isinstance(c, float) else str(c or "–") for c in row]
+            for row in maps.rows
+        ]
+        for text in _aligned([maps.columns, *told], right=range(1, len(maps.columns))):
+            say(text)
+    numbers = [f"{name} {value:.4f}" for name, value in alone.items()]
     counts = {s: sum(f.severity == s for f in report.findings) for s in ("fail", "warn", "info")}
     numbers += [f"{count} {severity}" for severity, count in counts.items() if count]
     say(f"{report.title}: " + ", ".join(numbers) if numbers else report.title)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from reportgen.core.blocks import Block, Finding, Number
+from reportgen.core.blocks import Block, Finding, Number, Table
 
 SCHEMA_VERSION = 1
 
@@ -101,7 +102,8 @@ class Report:
 
     Attributes:
       banners: warnings for the head of every page, such as random weights.
-      metrics: headline numbers, unrounded, such as accuracy (0..1).
+      metrics: headline numbers, unrounded, such as accuracy (0..1). Those of several maps are
+        named ``MAP: MEASURE``.
       command: the command line of the whole report.
     """
 
@@ -115,3 +117,19 @@ class Report:
     command: str
     banners: tuple[str, ...] = ()
     schema_version: Literal[1] = 1
+
+
+def headline(metrics: Mapping[str, float]) -> tuple[dict[str, float], Table | None]:
+    """Metrics that stand alone, and a table of those that maps have: a row each, named ``map``."""
+    alone = {name: value for name, value in metrics.items() if ": " not in name}
+    ordered = [name.partition(": ") for name in metrics if name not in alone]
+    rows = list(dict.fromkeys(row for row, _, _ in ordered))
+    columns = list(dict.fromkeys(column for _, _, column in ordered))
+    if not rows:
+        return alone, None
+    return alone, Table(
+        columns=("map", *columns),
+        rows=tuple((row, *(metrics.get(f"{row}: {column}") for column in columns)) for row in rows),
+        caption="How far the maps can be trusted: means over images, beside maps that never saw "
+        "the network.",
+    )

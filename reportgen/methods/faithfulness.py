@@ -225,10 +225,10 @@ class Faithfulness(MapTest):
             ),
             intro=self.intro,
             metrics={
-                f"{one.title}: {measure.name}": average(values[measure], name)
-                for name, one in context.explained.items()
+                f"{title}: {measure.title}": average(values[measure], name)
                 for measure in self.measures
-                if measure.judged and any(name in each for each in values[measure])
+                if measure.judged
+                for name, title in titles(context.explained, values[measure]).items()
             },
             findings=(
                 *self._findings(context, {m: v for m, v in values.items() if m not in unfit}),

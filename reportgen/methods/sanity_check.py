@@ -158,7 +158,7 @@ class SanityCheck(MapTest):
                 self._images(context, explained, kept),
             ),
             intro=self.intro,
-            metrics={f"{explained[n].title}: sanity check": value for n, value in final.items()},
+            metrics={f"{explained[n].title}: rank correlation, weights shuffled ↓": value for n, value in final.items()},
             findings=tuple(
                 self._finding(explained[name], name, kept[name], controls[name])
                 for name, value in final.items()

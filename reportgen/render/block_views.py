@@ -18,7 +18,7 @@ from reportgen.core import blocks
 from reportgen.render import colour, diagram, numbers, pictures, plots
 from reportgen.render.assets import Assets
 from reportgen.render.layout import rows
-from reportgen.render.text import Names, shorten, slug
+from reportgen.render.text import Names, added, shorten, slug
 
 View = dict[str, Any]
 
@@ -36,12 +36,19 @@ _SHORT = 26
 
 @dataclass(frozen=True)
 class Place:
-    """Where a block stands: the id of what holds it, the depth of its headings, shared names."""
+    """Where a block stands.
+
+    Attributes:
+      id: of what holds it.
+      level: of its headings.
+      command: the command line of its section.
+    """
 
     id: str
     level: int
     assets: Assets
     ids: Names
+    command: str
 
 
 def block_view(block: Any, place: Place) -> View:
@@ -299,7 +306,7 @@ def _(block: blocks.Finding, place: Place) -> View:
 @_view.register
 def _(block: blocks.Group, place: Place) -> View:
     own = place.ids.take(slug(place.id, block.title))
-    inner = Place(own, place.level + 1, place.assets, place.ids)
+    inner = Place(own, place.level + 1, place.assets, place.ids, place.command)
     return {
         "id": own,
         "title": block.title,
@@ -351,7 +358,7 @@ def _figure(caption: blocks.Caption, place: Place, *notes: str) -> View:
         "title": caption.title,
         "detail": _sentences(caption.detail, *notes),
         "formula": caption.formula,
-        "override": caption.override,
+        "override": added(caption.override, place.command),
         "range": None,
     }
 

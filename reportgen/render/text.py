@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import unicodedata
 from functools import cache
 from pathlib import Path
@@ -87,3 +88,15 @@ class Names:
             name = f"{wanted}-{count}"
         self._taken.add(name)
         return name
+
+
+def added(command: str, section: str) -> str:
+    """What a picture's command adds to its section's, which stands above it; else all of it."""
+    if not command:
+        return ""
+    own, known = shlex.split(command), shlex.split(section)
+    more = [word for word in own if word not in known]
+    changed = {word.partition("=")[0] for word in more}
+    if any(word not in own and word.partition("=")[0] not in changed for word in known):
+        return command
+    return shlex.join(more)

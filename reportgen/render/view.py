@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reportgen.core.blocks import Finding, Group
-from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Section
+from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Section, headline
 from reportgen.render import numbers
 from reportgen.render.assets import Assets
 from reportgen.render.block_views import Place, View, block_view, finding_view
@@ -24,12 +24,14 @@ def report_view(report: Report, assets: Assets) -> View:
     """Everything the templates print, in order, as text; pictures are drawn into ``assets``."""
     ids = Names("top", "summary", "findings", "contents", "run", "provenance", "model", "data")
     sections = [_section(section, assets, ids) for section in report.sections]
+    alone, maps = headline(report.metrics)
     view: View = {
         "title": report.title,
         "command": report.command,
         "banners": list(report.banners),
         "verdict": _verdict(report.findings),
-        "metrics": metrics_view(report.metrics),
+        "metrics": metrics_view(alone),
+        "maps": block_view(maps, Place("summary", 3, assets, ids, "")) if maps else None,
         "model": {
             "name": report.model.name,
             "rows": _model_rows(report.model),
@@ -66,7 +68,7 @@ def metrics_view(metrics: Mapping[str, float]) -> list[View]:
 
 def _section(section: Section, assets: Assets, ids: Names) -> View:
     own = ids.take(slug(section.method))
-    place = Place(own, 3, assets, ids)
+    place = Place(own, 3, assets, ids, section.command)
     drawn = [block_view(block, place) for block in section.blocks]
     groups = [block for block in drawn if block["type"] == Group.type]
     figures = sum(view["type"] in _FIGURES for view in _walk(drawn))

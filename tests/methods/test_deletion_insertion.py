@@ -71,7 +71,10 @@ def test_curves_and_areas_are_those_of_loops(
     blurred = weights @ x @ weights.T
     target = numpy_lenet(x[..., None])["ip2"].argmax()
     order = sorted((-heat[i, j], i, j) for i in range(28) for j in range(28))
-    for title, one, other in (("Deletion", x, np.zeros_like(x)), ("Insertion", blurred, x)):
+    for title, arrow, one, other in (
+        ("Deletion", "↓", x, np.zeros_like(x)),
+        ("Insertion", "↑", blurred, x),
+    ):
         expected = []
         for taken in (*range(0, 784, 88), 784):
             changed = one.copy()
@@ -81,7 +84,8 @@ def test_curves_and_areas_are_those_of_loops(
             expected.append(1 / np.exp(scores - scores[target]).sum())
         np.testing.assert_allclose(_curves(result)[title]["Saliency"], expected, atol=1e-4)
         total = (sum(expected) - expected[0] / 2 - expected[-1] / 2) / 9
-        assert result.metrics[f"Saliency: {title.lower()} AUC"] == pytest.approx(total, abs=1e-4)
+        found = result.metrics[f"Saliency: {title.lower()} AUC {arrow}"]
+        assert found == pytest.approx(total, abs=1e-4)
 
 
 def test_no_order_deletes_a_linear_network_faster_than_its_contributions(
@@ -110,7 +114,7 @@ def test_a_map_that_says_nothing_is_the_random_one_and_is_told(
         np.testing.assert_array_equal(curves["Saliency"], curves[RANDOM])
     told = {finding.where: finding for finding in result.findings}
     assert told["saliency"].severity == "warn"
-    own = result.metrics["Saliency: deletion AUC"]
+    own = result.metrics["Saliency: deletion AUC ↓"]
     assert f"deletion AUC is {own:.4g}, a random map's {own:.4g}" in result.findings[0].message
 
 

@@ -25,6 +25,7 @@ FEW = "method.infidelity.samples=12"
 def _settings(**changed: Any) -> Infidelity:
     given = {
         "count": 1,
+        "maps": {},
         "perturbation": "square",
         "side": 0.3,
         "deviation": 0.4,
@@ -58,7 +59,9 @@ def test_numbers_are_those_of_loops(
     assert row[1] == pytest.approx(sum(errors) / 12, rel=1e-4)
     cosine = np.dot(predicted, true) / np.linalg.norm(predicted) / np.linalg.norm(true)
     assert row[2] == pytest.approx(cosine, abs=1e-4)
-    assert result.metrics == {"Saliency: agreement": row[2]}
+    every = {f"{one[0]}: agreement ↑": one[2] for one in result.blocks[0].rows}
+    assert result.metrics == every
+    assert list(every) == [f"{name}: agreement ↑" for name in ("Saliency", RANDOM, BLOB)]
 
 
 def test_normalised_means_the_best_factor() -> None:
@@ -170,9 +173,3 @@ def test_maps_are_judged_by_their_agreement(run_method: Any) -> None:
         assert (name in told) == (means[title] <= max(means[RANDOM], means[BLOB]))
     assert all("agreement is" in finding.message for finding in result.findings)
     assert set(dict(result.evidence["saliency", 0])) == {"agreement (controls)"}
-
-
-def test_alone_it_says_what_to_add(reportgen: Any) -> None:
-    code, _, error = reportgen("method=infidelity")
-    assert code == 2
-    assert "method=[gradcam,infidelity]" in error

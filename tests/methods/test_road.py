@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from reportgen.archive.folder import read_report
 from reportgen.methods.faithfulness import BLOB, RANDOM, generator
 from reportgen.methods.road import imputed
 
@@ -96,7 +95,7 @@ def test_numbers_are_those_of_loops(
     for kind, values in seen.items():
         np.testing.assert_allclose(curves[kind][0].y, values, atol=1e-4)
     most, least = (np.mean(values) for values in seen.values())
-    assert result.metrics["Saliency: ROAD"] == pytest.approx((least - most) / 2, abs=1e-4)
+    assert result.metrics["Saliency: ROAD ↑"] == pytest.approx((least - most) / 2, abs=1e-4)
     means = result.blocks[2]
     assert means.rows[0][1:] == pytest.approx(((least - most) / 2, most, least, 1), abs=1e-4)
 
@@ -122,15 +121,3 @@ def test_a_wrong_percentile_is_refused(reportgen: Any) -> None:
     assert "method.road.percentiles.0: expected greater than or equal to 1" in " ".join(
         error.split()
     )
-
-
-def test_alone_it_says_what_to_add(reportgen: Any) -> None:
-    code, _, error = reportgen("method=road")
-    assert code == 2
-    assert "method=[gradcam,road]" in error
-
-
-def test_in_a_list_without_maps_it_is_skipped(reportgen: Any, tmp_path: Any) -> None:
-    assert reportgen("method=[summary,road]", "report.dir=out")[0] == 0
-    section = read_report(tmp_path / "out").sections[1]
-    assert section.skipped.startswith("road tests the maps of other methods")

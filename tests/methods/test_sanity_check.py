@@ -136,7 +136,7 @@ def test_correlations_are_those_of_maps_made_by_hand(
         expected.append(np.mean([spearmanr(a.ravel(), b.ravel()).statistic for a, b in pairs]))
     np.testing.assert_array_equal(line.x, range(5))
     np.testing.assert_allclose(line.y, expected, atol=2e-3)
-    assert result.metrics["Saliency: sanity check"] == line.y[-1]
+    assert result.metrics["Saliency: rank correlation, weights shuffled ↓"] == line.y[-1]
     stages = result.blocks[3]
     assert [row[1] for row in stages.rows] == ["ip2", "ip1", "conv2", "conv1"]
     np.testing.assert_allclose([row[2] for row in stages.rows], line.y[1:])

@@ -1,6 +1,6 @@
 import pytest
 
-from reportgen.render.text import Names, drawable, printable, shorten, slug
+from reportgen.render.text import Names, added, drawable, printable, shorten, slug
 
 
 @pytest.mark.parametrize(
@@ -58,3 +58,18 @@ def test_names_do_not_collide_with_numbered_ones():
 @pytest.mark.parametrize(("length", "expected"), [(10, "abcdefghij"), (5, "ab…ij"), (4, "a…ij")])
 def test_shorten(length, expected):
     assert shorten("abcdefghij", length) == expected
+
+
+@pytest.mark.parametrize(
+    ("command", "section", "told"),
+    [
+        ("reportgen seed=1 method=a", "reportgen seed=1 method=a", ""),
+        ("reportgen method=a 'a.b=[x y]'", "reportgen method=a", "'a.b=[x y]'"),
+        ("reportgen method=a k=2", "reportgen k=1 method=a", "k=2"),
+        ("reportgen method=a", "reportgen seed=1 method=a", "reportgen method=a"),
+        ("reportgen method=a", "", "reportgen method=a"),
+        ("", "reportgen method=a", ""),
+    ],
+)  # fmt: skip
+def test_a_picture_tells_what_it_adds_to_its_sections_command(command, section, told):
+    assert added(command, section) == told
