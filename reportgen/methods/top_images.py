@@ -1,120 +1,45 @@
-"""Top images: for each unit the pieces of the data that drive it most.
+"""Top images: for each unit the pieces of the data that drive it most, and a picture made to.
 
 As in Zeiler and Fergus (2013) and Yosinski et al.: Understanding Neural Networks Through Deep
 Visualization (2015): the largest response in each image, the images with the largest ones, each cut
-at the unit's receptive field, beside the distribution of all responses.
+at the unit's receptive field, beside a synthesised picture and the distribution of all responses.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from reportgen.core.blocks import Block, Group, Histogram, KeyValues, Montage
-from reportgen.core.settings import Count, Indices, Texts, settings
-from reportgen.methods.base import Context, Method, Result
+from reportgen.core.blocks import Block, Caption, Group, Histogram, KeyValues, Montage, Text
+from reportgen.core.images import ImageBatch
+from reportgen.core.settings import Count, Indices, Texts, Whole, settings
+from reportgen.methods.base import Context, Method, Result, fold_in_name
+from reportgen.methods.filters import Filters
+from reportgen.methods.leaders import Leaders, responses
+from reportgen.methods.synthesis.pictures import tiles as drawable
+from reportgen.methods.synthesis.units import Made
 from reportgen.methods.weights import select_indices
-from reportgen.models.base import LayerInfo, Model
+from reportgen.models.base import LayerInfo
 from reportgen.rewrite.receptive import Field as ReceptiveField
 from reportgen.rewrite.receptive import receptive_field
 
-_BINS = 40
+# Of the synthesis: what the method itself says, or what has no meaning for one unit after another.
+_NOT_TAKEN = ("layers", "units", "keep", "position", "direction")
 
 
-@partial(jax.jit, static_argnames=("paths", "units"))
-def responses(
-    model: Model, x: jax.Array, paths: tuple[str, ...], units: tuple[tuple[int, ...], ...]
-) -> dict[str, jax.Array]:
-    """What chosen units of some layers answer to inputs (N, H, W, C): (N, places, units) each.
-
-    Places are those of a map, row by row; a dense layer has one.
-    """
-    activations = model.apply(x)[1]
-    found = {}
-    for path, chosen in zip(paths, units, strict=True):
-        values = activations[path]
-        flat = values.reshape(values.shape[0], -1, values.shape[-1])
-        found[path] = jnp.take(flat, jnp.asarray(chosen), axis=-1)
-    return found
-
-
-@dataclass
-class Leaders:
-    """The images with the largest response of each of U units, K at the most, and a histogram.
-
-    Attributes:
-      values: (U, K) largest responses, descending; -inf where there is none yet.
-      images: (U, K) indices of their images.
-      places: (U, K) where in the map.
-      counts: (U, bins) of all responses, over equal bins from ``-bound`` to ``bound``.
-      bound: (U,) a power of two, at least as large as any response.
-    """
-
-    values: np.ndarray
-    images: np.ndarray
-    places: np.ndarray
-    counts: np.ndarray
-    bound: np.ndarray
-
-    @classmethod
-    def none(cls, units: int, keep: int) -> Leaders:
-        """Before the first image."""
-        whole = np.zeros((units, keep), np.int64)
-        return cls(
-            np.full((units, keep), -np.inf, np.float32),
-            whole,
-            whole.copy(),
-            np.zeros((units, 2 * _BINS), np.int64),
-            np.zeros(units),
-        )
-
-    def take(self, found: np.ndarray, first: int) -> None:
-        """Take in the responses (N, places, U) of images ``first``, ``first + 1``, …
-
-        Of equal responses the earlier image stays ahead, so that batches do not matter.
-        """
-        places = found.argmax(axis=1)
-        best = np.take_along_axis(found, places[:, None], axis=1)[:, 0]
-        values = np.concatenate([self.values, best.T], axis=1)
-        numbers = np.broadcast_to(np.arange(first, first + len(found)), best.T.shape)
-        images = np.concatenate([self.images, numbers], axis=1)
-        where = np.concatenate([self.places, places.T], axis=1)
-        order = np.argsort(-values, axis=1, kind="stable")[:, : self.values.shape[1]]
-        self.values, self.images, self.places = (
-            np.take_along_axis(part, order, axis=1) for part in (values, images, where)
-        )
-        for unit in range(found.shape[2]):
-            self._count(unit, found[:, :, unit].ravel())
-
-    def _count(self, unit: int, values: np.ndarray) -> None:
-        largest = float(np.abs(values).max(initial=0.0))
-        if largest > self.bound[unit]:
-            needed = 2.0 ** np.ceil(np.log2(largest))
-            if self.bound[unit] == 0:
-                self.bound[unit] = needed
-            while self.bound[unit] < needed:  # bins join in pairs, from the middle outwards
-                low, high = np.split(self.counts[unit], 2)
-                halves = [part.reshape(-1, 2).sum(axis=1) for part in (low, high)]
-                empty = np.zeros(_BINS // 2, np.int64)
-                self.counts[unit] = np.concatenate([empty, *halves, empty])
-                self.bound[unit] *= 2
-        bound = float(self.bound[unit]) or 1.0
-        self.counts[unit] += np.histogram(values, 2 * _BINS, (-bound, bound))[0]
-
-    def histogram(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
-        """Counts and edges of a unit, without the empty bins at both ends."""
-        bound = float(self.bound[unit]) or 1.0
-        edges = np.linspace(-bound, bound, 2 * _BINS + 1)
-        filled = np.flatnonzero(self.counts[unit])
-        low, high = (filled[0], filled[-1] + 1) if filled.size else (0, 2 * _BINS)
-        return self.counts[unit, low:high], edges[low : high + 1]
+def _keys(synthesis: Any) -> Any:
+    """The keys of method.filters without the name of its class."""
+    if not isinstance(synthesis, Mapping):
+        return synthesis
+    return {name: value for name, value in synthesis.items() if name != "_target_"}
 
 
 @settings
@@ -126,15 +51,27 @@ class TopImages(Method):
       units: indices of channels or units; None for the first ``first``.
       first: how many units of each layer, where none are named.
       keep: images for each unit.
+      synthesis: how a picture of each unit is made; None for none.
+      seed: of the pictures.
     """
 
     title: ClassVar[str] = "Top images"
-    unit: ClassVar[tuple[str, str]] = ("image", "images")
+    unit: ClassVar[tuple[str, str]] = ("image or unit", "images and units")
 
     layers: Texts | None
     units: Annotated[Indices | None, Field(min_length=1)]
     first: Count
     keep: Count
+    synthesis: Annotated[Filters | None, BeforeValidator(_keys)]
+    seed: Whole
+
+    def __post_init__(self) -> None:
+        given = [name for name in _NOT_TAKEN if getattr(self.synthesis, name, None) is not None]
+        if given:
+            raise ValueError(
+                f"synthesis takes no {', '.join(given)}: it makes one picture of each unit of "
+                "method.top_images.layers and units"
+            )
 
     def rejects(self, layer: LayerInfo) -> str:
         name = f"{layer.path} ({layer.kind})"
@@ -145,9 +82,11 @@ class TopImages(Method):
         return ""
 
     def work(self, context: Context) -> int:
-        for layer in context.layers:
-            self._units(layer)
-        return context.images.listed
+        units = sum(len(self._units(layer)) for layer in context.layers)
+        if self.synthesis is None:
+            return context.images.listed
+        self.synthesis.needed(context)
+        return context.images.listed + units
 
     def _units(self, layer: LayerInfo) -> tuple[int, ...]:
         count = layer.shape[-1]
@@ -171,84 +110,136 @@ class TopImages(Method):
                 leaders[path].take(np.asarray(values)[: len(part)], seen)
             seen += len(part)
             context.advance(len(part))
-        blocks = []
+        blocks: list[Block] = []
         closed = model.traced()
         for layer, own in zip(context.layers, units, strict=True):
-            field = receptive_field(closed, layer.path) if layer.spatial else None
-            for k, unit in enumerate(own):
-                blocks.append(self._group(context, layer, unit, leaders[layer.path], k, field))
-        return Result(
-            blocks=tuple(blocks),
-            intro=f"The pieces of {seen} images that drive each unit most, largest first, each cut "
-            "at the receptive field of the place that answered, and how the unit answers to all.",
+            answers = _Answers(
+                layer=layer,
+                field=receptive_field(closed, layer.path) if layer.spatial else None,
+                leaders=leaders[layer.path],
+                made=self._made(context, layer, own),
+            )
+            blocks += [_group(context, answers, unit, k) for k, unit in enumerate(own)]
+        intro = (
+            f"The pieces of {seen} images that drive each unit most, largest first, each cut at "
+            "the receptive field of the place that answered, and how the unit answers to all."
         )
+        if self.synthesis is not None:
+            intro += " Beside them a picture that gradient ascent made to drive the unit."
+            blocks.append(self.synthesis.procedure())
+        return Result(blocks=tuple(blocks), intro=intro)
 
-    def _group(
-        self,
-        context: Context,
-        layer: LayerInfo,
-        unit: int,
-        found: Leaders,
-        k: int,
-        field: ReceptiveField | None,
-    ) -> Group:
-        images = context.images
-        count = int(np.isfinite(found.values[k]).sum())
-        tiles = np.stack(
-            [
-                _crop(images.pixels[int(image)], field, layer, int(place))
-                for image, place in zip(
-                    found.images[k, :count], found.places[k, :count], strict=True
-                )
-            ]
-        )
-        height, width = tiles.shape[1:3]
-        chosen = f"method.top_images.layers=[{layer.path}]", f"method.top_images.units=[{unit}]"
-        title = f"{layer.path} · {unit}"
-        counts, edges = found.histogram(k)
-        grey = tiles.shape[-1] == 1
-        blocks: tuple[Block, ...] = (
-            Montage(
-                tiles=tiles[..., 0] if grey else tiles,
-                low=0.0,
-                high=255.0,
-                colormap="gray" if grey else None,
-                columns=math.ceil(math.sqrt(count)),
-                gap=2,
-                labels=tuple(
-                    f"{images.names[int(image)]}: {value:.4g}"
-                    for image, value in zip(
-                        found.images[k, :count], found.values[k, :count], strict=True
-                    )
-                ),
-                caption=context.caption(
-                    f"{title} · top images",
-                    *chosen,
-                    detail=f"{height} × {width} pixels of each image, white where the receptive "
-                    "field leaves it",
-                    formula="largest response of each image, images by response (Zeiler and "
-                    "Fergus 2013)",
-                ),
-            ),
-            KeyValues(
-                pairs=tuple(
-                    (images.names[int(image)], float(value))
-                    for image, value in zip(
-                        found.images[k, :count], found.values[k, :count], strict=True
-                    )
-                ),
-                title="largest response",
-            ),
-            Histogram(
-                counts=counts,
-                edges=edges,
-                x_label="activation",
-                caption=context.caption(
-                    f"{title} · all responses", *chosen, detail="at every place of every image"
-                ),
-            ),
-        )
-        return Group(title=title, subtitle=layer.kind, blocks=blocks)
+    def _made(self, context: Context, layer: LayerInfo, units: tuple[int, ...]) -> Made | str:
+        if self.synthesis is None:
+            return ""
+        # The key of filters, for the same pictures as there.
+        key = fold_in_name(jax.random.key(self.seed), "filters")
+        return self.synthesis.made(replace(context, key=key), layer, units)
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Answers:
+    """What the units of one layer answered, and pictures of them or why there are none."""
+
+    layer: LayerInfo
+    field: ReceptiveField | None
+    leaders: Leaders
+    made: Made | str
+
+
+def _group(context: Context, answers: _Answers, unit: int, k: int) -> Group:
+    """The ``k``-th of the layer's units that were asked for."""
+    path = answers.layer.path
+    title = f"{path} · {unit}"
+    caption = partial(
+        _caption,
+        context,
+        title,
+        (f"method.top_images.layers=[{path}]", f"method.top_images.units=[{unit}]"),
+    )
+    pictures: list[Block] = []
+    notes: list[Block] = []
+    made = answers.made
+    if isinstance(made, str):
+        notes += [Text(text=made, tone="note")] if made else []
+    elif made.alive[k]:
+        pictures.append(_synthesised(made, k, caption))
+    else:
+        notes.append(Text(text="Nothing made this unit respond: no picture of it.", tone="warning"))
+    counts, edges = answers.leaders.histogram(k)
+    histogram = Histogram(
+        counts=counts,
+        edges=edges,
+        x_label="activation",
+        caption=caption("all responses", detail="at every place of every image"),
+    )
+    shown = _crops(context.images, answers, k, caption)
+    return Group(
+        title=title,
+        subtitle=answers.layer.kind,
+        blocks=(*shown[:1], *pictures, *shown[1:], histogram, *notes),
+    )
+
+
+def _caption(
+    context: Context, unit: str, chosen: tuple[str, ...], what: str, **words: str
+) -> Caption:
+    return context.caption(f"{unit} · {what}", *chosen, **words)
+
+
+def _synthesised(made: Made, k: int, caption: Callable[..., Caption]) -> Montage:
+    drawn, colormap = drawable(made.pictures[k])
+    score = f"{made.climbed}: {made.score[k]:.4g}"
+    if made.first is not None:
+        score += f", at the start {made.first[k]:.4g}"
+    return Montage(
+        tiles=drawn,
+        low=0.0,
+        high=made.high,
+        columns=len(drawn),
+        colormap=colormap,
+        gap=5,
+        part="synthesised",
+        caption=caption("synthesised", detail=score, formula=made.formula),
+    )
+
+
+def _crops(
+    images: ImageBatch, answers: _Answers, k: int, caption: Callable[..., Caption]
+) -> tuple[Block, ...]:
+    """The pieces of images, and what the unit answered to each."""
+    found = answers.leaders
+    count = int(np.isfinite(found.values[k]).sum())
+    if not count:
+        return (Text(text="The unit answered to no image with a finite number.", tone="warning"),)
+    chosen = found.images[k, :count].tolist()
+    tiles = np.stack(
+        [
+            _crop(images.pixels[image], answers.field, answers.layer, int(place))
+            for image, place in zip(chosen, found.places[k, :count], strict=True)
+        ]
+    )
+    drawn, colormap = drawable(tiles)
+    height, width = tiles.shape[1:3]
+    montage = Montage(
+        tiles=drawn,
+        low=0.0,
+        high=255.0,
+        colormap=colormap,
+        columns=math.ceil(math.sqrt(count)),
+        gap=max(1, height // 50),
+        caption=caption(
+            "top images",
+            detail=f"{height} × {width} pixels of each image, white where the receptive field "
+            "leaves it",
+            formula="largest response of each image, images by response (Zeiler and Fergus 2013)",
+        ),
+    )
+    responses = zip(chosen, found.values[k, :count].tolist(), strict=True)
+    return montage, KeyValues(
+        title="largest response, in reading order",
+        pairs=tuple((images.names[image], value) for image, value in responses),
+    )
 
 
 def _crop(

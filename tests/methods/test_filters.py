@@ -19,6 +19,7 @@ from reportgen.core.spec import InputSpec
 from reportgen.methods.synthesis import keras_seed
 from reportgen.methods.synthesis.narrow import can_cut
 from reportgen.methods.synthesis.schedule import sizes, usable_sides
+from reportgen.methods.synthesis.transforms import resize
 from reportgen.models.base import Model
 from reportgen.models.zoo.layers import Flatten, MaxPool, Relu
 
@@ -346,3 +347,24 @@ def test_a_filter_without_rectifier_that_begins_below_zero_is_climbed(lenet: Any
     )
     assert made.alive.all()
     assert made.loss[0] > 0.01
+
+
+def test_units_of_a_dense_layer_are_climbed_by_the_general_presets(
+    run_method: Callable[..., Any], lenet: Any
+) -> None:
+    """They see the whole picture, at the network's size: their score is the logit it gets."""
+    preset = ("method.filters.layers=ip2", "method.filters.preset=lucid")
+    keys = ("method.filters.units=[0,3,7,8]", "method.filters.steps=4")
+    for objective in ("channel", "neuron"):
+        result = run_method("filters", *preset, *keys, f"method.filters.objective={objective}")
+        (montage,), (table,) = _blocks(result, Montage), _blocks(result, Table)
+        assert "lucid: ascent of the activation; " in montage.caption.formula
+        shown = resize(jnp.asarray(montage.tiles)[..., None], (28, 28))
+        logits = np.asarray(lenet.apply(lenet.spec.normalise(shown))[0])
+        for row, own in zip(table.rows, logits, strict=True):
+            unit, score, _, _, start = row
+            np.testing.assert_allclose(score, own[unit], rtol=1e-4)
+            assert score > start + 0.5
+    place = ("method.filters.objective=neuron", "method.filters.position=[0,1]")
+    with pytest.raises(ConfigError, match=r"\[0, 1\] is outside of ip2, whose maps are 1×1"):
+        run_method("filters", *preset, *place)

@@ -46,6 +46,8 @@ class Objective:
             logits, layers = model.apply(x)
             return chosen(logits, goal), layers.get(self.path)
         activation = model.activation(self.path, x)
+        if activation.ndim == 2:  # units without a map are maps of one place
+            activation = activation[:, None, None]
         if self.kind == "channel":
             return mean_activation(activation, goal, rectify=False), activation
         if self.kind == "neuron":
