@@ -12,7 +12,17 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from reportgen.core.errors import ConfigError
-from reportgen.core.settings import Count, FilePath, Switch, Text, Texts, Whole, parse, settings
+from reportgen.core.settings import (
+    Bytes,
+    Count,
+    FilePath,
+    Switch,
+    Text,
+    Texts,
+    Whole,
+    parse,
+    settings,
+)
 from reportgen.core.spec import InputSpec
 
 
@@ -138,11 +148,13 @@ class EngineConfig:
 
     Attributes:
       compilation_cache: keep compiled programs in the user's cache folder between runs.
-      batch: images or units that are computed at once.
+      batch: images or units that are computed at once on each device, at the most.
+      memory_budget: bytes that a program may take on each device; None for a share of what it has.
     """
 
     compilation_cache: Switch
     batch: Count
+    memory_budget: Bytes | None
 
 
 @settings

@@ -30,6 +30,7 @@ from reportgen.core.images import ImageBatch
 from reportgen.core.progress import Progress
 from reportgen.core.report import Report, Section
 from reportgen.data.load import load_images
+from reportgen.engine.rows import Engine
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.side_by_side import side_by_side
 from reportgen.models.base import Model
@@ -105,8 +106,9 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         progress.advance(1)
         loaded = numbers.counted(images.listed, "image")
         progress.finish(loaded)
+        engine = Engine.local(config.engine.batch, config.engine.memory_budget)
         jobs = [
-            _prepare(name, chosen, config=config, model=model, images=images)
+            _prepare(name, chosen, config=config, model=model, images=images, engine=engine)
             for name in chosen.methods
         ]
         stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
@@ -159,7 +161,7 @@ def _device() -> str:
 
 
 def _prepare(
-    name: str, chosen: Chosen, *, config: Config, model: Model, images: ImageBatch
+    name: str, chosen: Chosen, *, config: Config, model: Model, images: ImageBatch, engine: Engine
 ) -> _Job:
     method = chosen.methods[name]
     layers, reason = layers_for(name, chosen, model.layers, config.layers)
@@ -174,7 +176,7 @@ def _prepare(
         colormap=config.colormap,
         timings=config.report.timings,
         key=fold_in_name(jax.random.key(config.seed), name),
-        batch=config.engine.batch,
+        engine=engine,
         advance=lambda done: None,
         command=partial(chosen.command, made_by),
     )

@@ -151,6 +151,7 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
     from reportgen import pipeline
     from reportgen.chosen import chosen_methods
     from reportgen.config import read
+    from reportgen.engine.rows import Engine
 
     def run(
         name: str,
@@ -163,7 +164,12 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
         config = read(composed(f"method={name}", *mine))
         chosen = chosen_methods(config, mine)
         job = pipeline._prepare(
-            name, chosen, config=config, model=model or lenet, images=images or digits
+            name,
+            chosen,
+            config=config,
+            model=model or lenet,
+            engine=Engine.local(config.engine.batch),
+            images=images or digits,
         )
         assert job.context is not None
         made: dict[str, Any] = {}

@@ -32,6 +32,7 @@ QUICK = (
     *(f"method.{name}.count=2" for name in MAPS),
     "method.occlusion.patch=14",
     "method.top_images.first=1",
+    "method.top_images.synthesis.steps=2",
 )
 
 

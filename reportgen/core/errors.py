@@ -41,6 +41,10 @@ class DataError(UserError):
     """Images or labels that cannot be used."""
 
 
+class ResourceError(UserError):
+    """A computation that does not fit into memory."""
+
+
 class OutputError(UserError):
     """The report cannot be written where it was asked for, or a report folder cannot be read."""
 

@@ -6,11 +6,18 @@ from collections.abc import Mapping
 from typing import Annotated, Any, TypeVar, dataclass_transform
 
 import pydantic.dataclasses
-from pydantic import BeforeValidator, ConfigDict, Field, Strict, ValidationError
+from pydantic import BeforeValidator, ByteSize, ConfigDict, Field, Strict, ValidationError
 
 from reportgen.core.errors import ConfigError, did_you_mean
 
 T = TypeVar("T")
+
+
+def _as_bytes(value: Any) -> Any:
+    """``4GiB``, and plain numbers that are more than nothing."""
+    if isinstance(value, bool) or (isinstance(value, int | float) and value < 1):
+        raise ValueError(f"expected a number of bytes such as 4GiB, found {value!r}")
+    return value
 
 
 def _as_tuple(value: Any) -> Any:
@@ -34,6 +41,7 @@ Positive = Annotated[float, Strict(), Field(gt=0, allow_inf_nan=False)]
 NotNegative = Annotated[float, Strict(), Field(ge=0, allow_inf_nan=False)]
 Fraction = Annotated[float, Strict(), Field(ge=0, le=1)]
 Text = Annotated[str, BeforeValidator(_as_pattern)]
+Bytes = Annotated[ByteSize, BeforeValidator(_as_bytes)]
 FilePath = Annotated[str, Strict(), Field(min_length=1)]
 Texts = Annotated[tuple[Text, ...], BeforeValidator(_as_tuple)]
 Indices = Annotated[tuple[Whole, ...], BeforeValidator(_as_tuple)]

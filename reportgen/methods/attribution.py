@@ -6,10 +6,9 @@ same for all.
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, NamedTuple, Self
 
 import jax
@@ -19,8 +18,9 @@ from pydantic import Field
 
 from reportgen.core.blocks import Block, Cell, Finding, Group, Heatmap
 from reportgen.core.settings import Count, Fraction, settings
+from reportgen.engine.rows import Rows
 from reportgen.methods.base import Context, Explained, Method, Result, fold_in_name
-from reportgen.methods.targets import Chosen, Target, chosen_classes
+from reportgen.methods.targets import Chosen, Target, chosen_classes, normalised
 from reportgen.models.base import Model
 
 Percentile = Annotated[float, Field(gt=50, le=100)]
@@ -117,27 +117,26 @@ class Attribution(Method):
         images, model = context.images, context.model
         count = context.images.first(self.count)
         fitted = self.fitted(model)
-        chosen = chosen_classes(model, images, self.target, count, context.batch)
-        batch = min(context.batch, count)
-
-        def explain(model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array) -> np.ndarray:
-            return np.asarray(_run(fitted, batch, model, x, targets, keys)[0].values)
-
+        chosen = chosen_classes(context.engine, model, images, self.target, count)
+        program = _Explain(fitted)
+        pixels = normalised(model, images)
         keys = jnp.stack([fold_in_name(context.key, images.names[i]) for i in range(count)])
+
+        def rows(start: int, stop: int) -> Rows:
+            return *pixels(start, stop), chosen.index[start:stop], keys[start:stop]
+
+        def explain(model: Model, *rows: Any) -> np.ndarray:
+            maps: np.ndarray = context.engine.whole(program, model, rows).values
+            return maps
+
         maps, facts, kept, seconds = [], [], [], []
-        for start in range(0, count, batch):
-            # The last batch is filled up with copies, so that one compilation serves all.
-            index = np.minimum(np.arange(start, start + batch), count - 1)
-            x = jnp.asarray(model.spec.normalise(images.pixels[list(index)]))
-            made, taken = _run(
-                fitted, batch, model, x, jnp.asarray(chosen.index[index]), keys[index]
-            )
-            for i in range(min(batch, count - start)):
+        for chunk in context.engine.map(program, model, rows, count, context.advance):
+            made: Maps = chunk.made
+            for i in range(chunk.count):
                 maps.append(np.asarray(made.values[i]))
                 facts.append({name: float(value[i]) for name, value in made.facts.items()})
                 kept.append({name: np.asarray(value[i]) for name, value in made.kept.items()})
-                seconds.append(taken / batch)
-            context.advance(min(batch, count - start))
+                seconds.append(chunk.seconds)
         drawn = [_range(heat, self.percentile, self.signed) for heat in maps]
         explained = Explained(
             title=self.title,
@@ -268,30 +267,17 @@ def _finite(model: Model, x: jax.Array) -> dict[str, jax.Array]:
     return {path: jnp.isfinite(a).all() for path, a in model.apply(x)[1].items()}
 
 
-def _run(
-    method: Attribution,
-    batch: int,
-    model: Model,
-    x: jax.Array,
-    targets: jax.Array,
-    keys: jax.Array,
-) -> tuple[Maps, float]:
-    """Maps, and the seconds they took without compilation."""
-    leaves, tree = jax.tree.flatten((model, x, targets, keys))
-    signature = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-    compiled = _compiled(method, batch, tree, signature)
-    began = time.perf_counter()
-    maps: Maps = jax.block_until_ready(compiled(model, x, targets, keys))
-    return maps, time.perf_counter() - began
+@dataclass(frozen=True)
+class _Explain:
+    """A method as the engine runs it."""
 
+    method: Attribution
 
-@lru_cache(maxsize=64)
-def _compiled(
-    method: Attribution, batch: int, tree: Any, signature: tuple[tuple[tuple[int, ...], Any], ...]
-) -> Callable[..., Maps]:
-    def explain(model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array) -> Maps:
-        return method.explain(model, x, targets, keys, batch)
+    @property
+    def name(self) -> str:
+        return self.method.title
 
-    arguments = tree.unflatten([jax.ShapeDtypeStruct(*leaf) for leaf in signature])
-    compiled: Callable[..., Maps] = jax.jit(explain).lower(*arguments).compile()
-    return compiled
+    def __call__(
+        self, batch: int, model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array
+    ) -> Maps:
+        return self.method.explain(model, x, targets, keys, batch)

@@ -14,6 +14,7 @@ import numpy as np
 from reportgen.config import ColormapConfig
 from reportgen.core.blocks import Block, Caption, Cell, Finding
 from reportgen.core.images import ImageBatch
+from reportgen.engine.rows import Engine
 from reportgen.models.base import LayerInfo, Model
 
 
@@ -25,7 +26,7 @@ class Context:
       layers: those chosen for this method, in execution order; empty for one that takes none.
       images: at the network's size, before normalisation.
       key: random key of this method, derived from the seed and the method's name.
-      batch: images or units to compute at once.
+      engine: runs programs over images.
       timings: tell seconds in the report.
       advance: tells the progress bar of so many finished units of ``Method.work``.
       command: the command line that makes this section; more overrides may be added.
@@ -37,7 +38,7 @@ class Context:
     layers: tuple[LayerInfo, ...]
     colormap: ColormapConfig
     key: jax.Array
-    batch: int
+    engine: Engine
     timings: bool
     advance: Callable[[int], None]
     command: Callable[..., str]
@@ -58,7 +59,8 @@ class Explained:
       maps: (N, H, W), of the first N images.
       targets: (N,) explained classes.
       keys: (N,) random keys that the maps were made with.
-      explain: ``explain(model, x, targets, keys)`` makes maps (N, H, W) of inputs (N, H, W, C).
+      explain: ``explain(model, x, targets, keys)`` makes maps (N, H, W) of inputs (N, H, W, C),
+        normalised.
       low, high: (N,) values drawn as the ends of the colormap.
     """
 
@@ -66,7 +68,7 @@ class Explained:
     maps: np.ndarray
     targets: np.ndarray
     keys: jax.Array
-    explain: Callable[[Model, jax.Array, jax.Array, jax.Array], np.ndarray]
+    explain: Callable[[Model, np.ndarray, np.ndarray, jax.Array], np.ndarray]
     low: np.ndarray
     high: np.ndarray
     colormap: str

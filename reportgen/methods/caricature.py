@@ -71,7 +71,7 @@ class Caricature(Ascent):
             plan,
             range(len(images)),
             key=fold_in_name(context.key, layer.path),
-            batch=at_once(self.batch, context.batch),
+            batch=at_once(self.batch, context.engine.batch),
             advance=context.advance,
             images=images,
         )

@@ -101,12 +101,12 @@ class ClassImages(Ascent):
             start=values["start"],
             amount=values["noise"],
             jitter=values["jitter"][0],
-            batch=at_once(self.batch, context.batch),
+            batch=at_once(self.batch, context.engine.batch),
             advance=context.advance,
         )
 
     def _ascended(self, context: Context, classes: list[int]) -> class_score.ClassImages:
-        model, batch = context.model, at_once(self.batch, context.batch)
+        model, batch = context.model, at_once(self.batch, context.engine.batch)
         objective = Objective(kind="class", path=self._differing(model))
         made = procedure.synthesise(
             model,

@@ -103,7 +103,7 @@ class DeletionInsertion(Faithfulness):
                 for one, other in pairs.values():
                     yield from replaced(one, other, order, self.steps)
 
-        seen = softmax(scores(model, inputs(), context.batch))[:, subject.target]
+        seen = softmax(scores(context.engine, context.model, inputs()))[:, subject.target]
         seen = seen.reshape(len(subject.maps), len(pairs), -1)
         curves = {
             kind: dict(zip(subject.maps, seen[:, k], strict=True)) for k, kind in enumerate(pairs)

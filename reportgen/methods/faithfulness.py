@@ -11,17 +11,18 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby, islice
+from itertools import groupby
 from typing import Any, ClassVar, NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from reportgen.core.blocks import Cell, Curve, Finding, Series, Table, Text
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import Count, settings
+from reportgen.engine.rows import Engine, Replayed
 from reportgen.methods.base import Context, Explained, Method, Result, fold_in_name
+from reportgen.methods.targets import Scores
 from reportgen.models.base import Model
 
 RANDOM, BLOB = "random map", "centred blob"
@@ -102,21 +103,10 @@ class Figure(NamedTuple):
     detail: str = ""
 
 
-def scores(model: Model, inputs: Iterable[np.ndarray], batch: int) -> np.ndarray:
-    """Scores (N, classes) of many inputs (H, W, C), normalised, of which few exist at once.
-
-    The last batch is filled up with copies, so that one compilation serves all.
-    """
-    rows, rest = [], iter(inputs)
-    while part := list(islice(rest, batch)):
-        filled = np.stack(part + part[-1:] * (batch - len(part)))
-        rows.append(np.asarray(_scores(model, jnp.asarray(filled, jnp.float32)))[: len(part)])
-    return np.concatenate(rows)
-
-
-@jax.jit
-def _scores(model: Model, x: jax.Array) -> jax.Array:
-    return model.apply(x)[0]
+def scores(engine: Engine, model: Model, inputs: Iterable[np.ndarray]) -> np.ndarray:
+    """Scores (N, classes) of many inputs (H, W, C), normalised, of which few exist at once."""
+    chunks = engine.map(Scores(), model, Replayed(inputs))
+    return np.concatenate([chunk.made for chunk in chunks])
 
 
 def generator(key: jax.Array, name: str = "") -> np.random.Generator:

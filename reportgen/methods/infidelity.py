@@ -122,7 +122,7 @@ class Infidelity(Faithfulness):
             for part in parts():
                 yield x - part[..., None] * (x - there)
 
-        seen = scores(model, inputs(), context.batch)[:, subject.target].astype(np.float64)
+        seen = scores(context.engine, model, inputs())[:, subject.target].astype(np.float64)
         true = seen[0] - seen[1:]
         maps = np.stack([heat.ravel() for heat in subject.maps.values()]).astype(np.float64)
         predicted = np.stack([maps @ part.ravel() for part in parts()])

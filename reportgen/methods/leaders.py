@@ -6,7 +6,6 @@ What is kept does not grow with the number of images.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -17,21 +16,25 @@ from reportgen.models.base import Model
 _BINS = 40
 
 
-@partial(jax.jit, static_argnames=("paths", "units"))
-def responses(
-    model: Model, x: jax.Array, paths: tuple[str, ...], units: tuple[tuple[int, ...], ...]
-) -> dict[str, jax.Array]:
+@dataclass(frozen=True)
+class Responses:
     """What chosen units of some layers answer to inputs (N, H, W, C): (N, places, units) each.
 
     Places are those of a map, row by row; a dense layer has one.
     """
-    activations = model.apply(x)[1]
-    found = {}
-    for path, chosen in zip(paths, units, strict=True):
-        values = activations[path]
-        flat = values.reshape(values.shape[0], -1, values.shape[-1])
-        found[path] = jnp.take(flat, jnp.asarray(chosen), axis=-1)
-    return found
+
+    paths: tuple[str, ...]
+    units: tuple[tuple[int, ...], ...]
+    name: str = "responses"
+
+    def __call__(self, batch: int, model: Model, x: jax.Array) -> dict[str, jax.Array]:
+        activations = model.apply(x)[1]
+        found = {}
+        for path, chosen in zip(self.paths, self.units, strict=True):
+            values = activations[path]
+            flat = values.reshape(values.shape[0], -1, values.shape[-1])
+            found[path] = jnp.take(flat, jnp.asarray(chosen), axis=-1)
+        return found
 
 
 @dataclass

@@ -62,7 +62,7 @@ class Predictions(Method):
 
     def run(self, context: Context) -> Result:
         model, images = context.model, context.images
-        logits = predict(model, images, images.listed, context.batch, context.advance)
+        logits = predict(context.engine, model, images, images.listed, context.advance)
         context.advance(images.listed - len(images))
         blocks: list[Block] = []
         metrics: dict[str, float] = {}

@@ -130,7 +130,7 @@ class ROAD(Faithfulness):
                         filled = imputed(pixels, where) + where[..., None] * noise
                         yield np.asarray(context.model.spec.normalise(filled), np.float32)
 
-        seen = softmax(scores(context.model, inputs(), context.batch))[:, subject.target]
+        seen = softmax(scores(context.engine, context.model, inputs()))[:, subject.target]
         seen = seen.reshape(len(subject.maps), 2, len(self.percentiles))
         curves = {
             MORF.name: dict(zip(subject.maps, seen[:, 0], strict=True)),

@@ -158,7 +158,10 @@ class SanityCheck(MapTest):
                 self._images(context, explained, kept),
             ),
             intro=self.intro,
-            metrics={f"{explained[n].title}: rank correlation, weights shuffled ↓": value for n, value in final.items()},
+            metrics={
+                f"{explained[n].title}: rank correlation, weights shuffled ↓": value
+                for n, value in final.items()
+            },
             findings=tuple(
                 self._finding(explained[name], name, kept[name], controls[name])
                 for name, value in final.items()
@@ -199,14 +202,9 @@ class SanityCheck(MapTest):
 
     def _again(self, context: Context, one: Explained, model: Model) -> np.ndarray:
         """The first maps of a method, of another network."""
-        count, batch = min(self.count, len(one.maps)), min(context.batch, len(one.maps))
-        maps = []
-        for start in range(0, count, batch):
-            # Filled up with copies to the batch that the method has compiled.
-            index = np.minimum(np.arange(start, start + batch), count - 1)
-            x = jnp.asarray(model.spec.normalise(context.images.pixels[list(index)]))
-            maps.append(one.explain(model, x, jnp.asarray(one.targets[index]), one.keys[index]))
-        return np.concatenate(maps)[:count]
+        count = min(self.count, len(one.maps))
+        x = model.spec.normalise(context.images.pixels[:count])
+        return one.explain(model, x, one.targets[:count], one.keys[:count])
 
     def _controls(
         self, context: Context, explained: Mapping[str, Explained]

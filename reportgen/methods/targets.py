@@ -7,13 +7,13 @@ from dataclasses import dataclass
 from typing import Annotated
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from pydantic import BeforeValidator
 
 from reportgen.core.blocks import Cell
 from reportgen.core.errors import ConfigError, did_you_mean
 from reportgen.core.images import ImageBatch
+from reportgen.engine.rows import Engine, Source
 from reportgen.models.base import Model
 
 
@@ -25,38 +25,35 @@ def _as_name(value: object) -> str:
 Target = Annotated[str, BeforeValidator(_as_name)]
 
 
-@jax.jit
-def _logits(model: Model, x: jax.Array) -> jax.Array:
-    return model.apply(x)[0]
+@dataclass(frozen=True)
+class Scores:
+    """Scores (N, classes) of inputs (N, H, W, C), normalised."""
+
+    name: str = "scores"
+
+    def __call__(self, batch: int, model: Model, x: jax.Array) -> jax.Array:
+        return model.apply(x)[0]
+
+
+def normalised(model: Model, images: ImageBatch) -> Source:
+    """The images as the network takes them; waits for none behind those asked for."""
+    return lambda start, stop: (model.spec.normalise(images.pixels[start:stop]),)
 
 
 def predict(
+    engine: Engine,
     model: Model,
     images: ImageBatch,
     count: int,
-    batch: int,
     advance: Callable[[int], None] = lambda done: None,
 ) -> np.ndarray:
-    """Logits of the first ``count`` images, or of as many as there are, ``batch`` at a time.
-
-    It waits for no image behind the batch at hand, so that the first are computed while others
-    are still read. The last batch is filled up with copies, so that one compilation serves all;
-    ``advance`` hears of every batch.
+    """Logits of the first ``count`` images, or of as many as there are.
 
     Returns:
       (count or fewer, classes).
     """
-    outputs = []
-    for start in range(0, count, batch):
-        part = images.pixels[start : min(start + batch, count)]
-        if not len(part):
-            break
-        fill = min(batch, count) - len(part)
-        padded = np.concatenate([part, np.repeat(part[-1:], fill, axis=0)])
-        logits = _logits(model, jnp.asarray(model.spec.normalise(padded)))
-        outputs.append(np.asarray(logits)[: len(part)])
-        advance(len(part))
-    return np.concatenate(outputs)
+    chunks = engine.map(Scores(), model, normalised(model, images), count, advance)
+    return np.concatenate([chunk.made for chunk in chunks])
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
@@ -98,7 +95,9 @@ class Chosen:
         return tuple(facts)
 
 
-def chosen_classes(model: Model, images: ImageBatch, target: str, count: int, batch: int) -> Chosen:
+def chosen_classes(
+    engine: Engine, model: Model, images: ImageBatch, target: str, count: int
+) -> Chosen:
     """The class to explain for each of the first ``count`` images.
 
     Args:
@@ -107,7 +106,7 @@ def chosen_classes(model: Model, images: ImageBatch, target: str, count: int, ba
     Raises:
       ConfigError: if labels are asked for and there are none, or there is no such class.
     """
-    logits = predict(model, images, count, batch)
+    logits = predict(engine, model, images, count)
     if target == "predicted":
         index = logits.argmax(axis=-1)
     elif target == "true":

@@ -14,7 +14,6 @@ from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from pydantic import BeforeValidator, Field
 
@@ -23,9 +22,10 @@ from reportgen.core.images import ImageBatch
 from reportgen.core.settings import Count, Indices, Texts, Whole, settings
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.filters import Filters
-from reportgen.methods.leaders import Leaders, responses
+from reportgen.methods.leaders import Leaders, Responses
 from reportgen.methods.synthesis.pictures import tiles as drawable
 from reportgen.methods.synthesis.units import Made
+from reportgen.methods.targets import normalised
 from reportgen.methods.weights import select_indices
 from reportgen.models.base import LayerInfo
 from reportgen.rewrite.receptive import Field as ReceptiveField
@@ -102,14 +102,11 @@ class TopImages(Method):
             path: Leaders.none(len(own), self.keep) for path, own in zip(paths, units, strict=True)
         }
         seen = 0
-        while len(part := images.pixels[seen : seen + context.batch]):
-            fill = min(context.batch, images.listed) - len(part)
-            padded = np.concatenate([part, np.repeat(part[-1:], max(fill, 0), axis=0)])
-            found = responses(model, jnp.asarray(model.spec.normalise(padded)), paths, units)
-            for path, values in found.items():
-                leaders[path].take(np.asarray(values)[: len(part)], seen)
-            seen += len(part)
-            context.advance(len(part))
+        program, pixels = Responses(paths, units), normalised(model, images)
+        for chunk in context.engine.map(program, model, pixels, images.listed, context.advance):
+            for path, values in chunk.made.items():
+                leaders[path].take(values, chunk.start)
+            seen += chunk.count
         blocks: list[Block] = []
         closed = model.traced()
         for layer, own in zip(context.layers, units, strict=True):

@@ -12,6 +12,7 @@ from reportgen.core.errors import DataError
 from reportgen.core.images import ImageBatch
 from reportgen.data.store import make_store
 from reportgen.data.stream import DecodedPixels, Job
+from reportgen.engine.rows import Engine
 from reportgen.methods.targets import predict
 
 
@@ -42,11 +43,11 @@ def test_predictions_begin_before_the_last_image(lenet: Any, digits: Any) -> Non
         gate.set()
 
     images = streamed(pixels, gate, bad=(1, 5))
-    logits = predict(lenet, images, images.listed, 2, advance)
+    logits = predict(Engine.local(2), lenet, images, images.listed, advance)
     assert heard[0] == (2, False)
     assert [done for done, _ in heard] == [2, 2, 2, 2, 1]
     good = [k for k in range(11) if k not in (1, 5)]
-    expected = predict(lenet, digits, 11, 11)[good]
+    expected = predict(Engine.local(11), lenet, digits, 11)[good]
     np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-5)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from reportgen.core.blocks import Gallery, Matrix, Table
+from reportgen.engine.rows import Engine
 from reportgen.methods.predictions import confusion_matrix, top_k_accuracy
 from reportgen.methods.targets import predict, softmax
 
@@ -21,7 +22,7 @@ def test_numbers_against_a_loop_over_images(
 ) -> None:
     result = run_method("predictions", "method.predictions.show=9")
     # The NumPy network is slow: a fifth of the images checks the logits, JAX's own the rest.
-    logits = predict(lenet, digits, 200, 7)
+    logits = predict(Engine.local(7), lenet, digits, 200)
     for i in range(0, 200, 40):
         slow = numpy_lenet(digits.pixels[i].astype(np.float64) / 256)["ip2"]
         np.testing.assert_allclose(logits[i], slow, rtol=1e-3, atol=1e-3)
@@ -47,7 +48,10 @@ def test_numbers_against_a_loop_over_images(
 
 def test_logits_do_not_depend_on_the_batch(lenet: Any, digits: Any) -> None:
     np.testing.assert_allclose(
-        predict(lenet, digits, 20, 20), predict(lenet, digits, 20, 3), rtol=1e-5, atol=1e-5
+        predict(Engine.local(20), lenet, digits, 20),
+        predict(Engine.local(3), lenet, digits, 20),
+        rtol=1e-5,
+        atol=1e-5,
     )
 
 

@@ -15,8 +15,9 @@ import pytest
 from reportgen.core.blocks import KeyValues, Montage, Text
 from reportgen.core.errors import ConfigError
 from reportgen.core.images import Facts, ImageBatch
+from reportgen.engine.rows import compilations
 from reportgen.methods.base import Context, Result
-from reportgen.methods.leaders import Leaders, responses
+from reportgen.methods.leaders import Leaders
 from reportgen.methods.synthesis import procedure
 from reportgen.methods.top_images import TopImages
 from reportgen.render.layout import rows
@@ -102,12 +103,9 @@ def test_a_unit_s_picture_is_the_one_that_filters_makes(run_method: Any, path: s
 
 def test_all_is_compiled_once_and_nothing_for_no_pictures(run_method: Any) -> None:
     def grown(*keys: str) -> tuple[int, int]:
-        before = responses._cache_size(), procedure.step._cache_size()
+        before = compilations(), procedure.step._cache_size()
         run_method("top_images", "layers=conv2", *keys)
-        return (
-            responses._cache_size() - before[0],
-            procedure.step._cache_size() - before[1],
-        )
+        return compilations() - before[0], procedure.step._cache_size() - before[1]
 
     # Batches that no other test has; 200 images leave a last one of 2.
     keys = ("engine.batch=9", f"{MINE}.units=[5,6,7]")

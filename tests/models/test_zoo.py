@@ -9,6 +9,7 @@ import pytest
 
 from reportgen.compose import conf_dir
 from reportgen.config import read
+from reportgen.engine.rows import Engine
 from reportgen.methods.targets import predict
 from reportgen.models.base import count
 from reportgen.models.load import open_network
@@ -43,7 +44,7 @@ def test_shapes_parameters_and_accuracy(name: str, opened: Any, digits: Any) -> 
     shapes = {layer.path: layer.shape for layer in model.layers}
     assert BLOBS[name].items() <= shapes.items()
     assert model.parameter_count == COUNTS[name]
-    logits = predict(model, digits, len(digits), 64)
+    logits = predict(Engine.local(64), model, digits, len(digits))
     assert len(digits) == 200
     assert (logits.argmax(axis=-1) == digits.labels).mean() >= 0.97
     probabilities = model.apply(model.spec.normalise(digits.pixels[:3]))[1]["prob"]

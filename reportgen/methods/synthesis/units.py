@@ -131,7 +131,7 @@ class UnitAscent(Ascent):
                 rectify=values["rectify"],
             ),
             key=fold_in_name(context.key, layer.path),
-            batch=at_once(self.batch, context.batch),
+            batch=at_once(self.batch, context.engine.batch),
             advance=context.advance,
         )
         return Made(
@@ -159,7 +159,7 @@ class UnitAscent(Ascent):
             self.plan(context, objective, size),
             units,
             key=fold_in_name(context.key, layer.path),
-            batch=at_once(self.batch, context.batch),
+            batch=at_once(self.batch, context.engine.batch),
             advance=context.advance,
             vectors=None if self.direction is None else np.asarray([self.direction], np.float32),
         )

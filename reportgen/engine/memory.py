@@ -1,0 +1,34 @@
+"""How many bytes a computation may take on a device."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import psutil
+
+_SHARE = 0.5  # of a machine's memory: images, results and other programs need theirs
+_DEVICE_SHARE = 0.8  # of an accelerator's: weights are there, and memory is in pieces
+
+
+def measured_budget(devices: tuple[jax.Device, ...]) -> int:
+    """Bytes for one program on each device: a share of all its memory, not of what is free.
+
+    What is free changes from run to run, and with it the size of chunks and the last bits of
+    results.
+    """
+    stats = devices[0].memory_stats() if devices[0].platform != "cpu" else None
+    if stats and "bytes_limit" in stats:
+        return int(_DEVICE_SHARE * stats["bytes_limit"])
+    return int(_SHARE * _machine() / len(devices))
+
+
+def _machine() -> int:
+    """Memory of the machine, or of the container that this process lives in."""
+    total = int(psutil.virtual_memory().total)
+    for place in ("memory.max", "memory/memory.limit_in_bytes"):
+        file = Path("/sys/fs/cgroup", place)
+        text = file.read_text().strip() if file.is_file() else ""
+        if text.isdigit():
+            total = min(total, int(text))
+    return total

@@ -1,0 +1,268 @@
+"""Programs over rows: images, masked copies, units. One chunk after another, on all devices.
+
+A row's result depends on no other row, so rows may be cut into chunks in any way: as many as memory
+holds, the same number on every device. The last chunk is filled up with copies, so that one
+compilation serves all.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from functools import lru_cache
+from itertools import islice
+from typing import Any, Protocol
+
+import jax
+import numpy as np
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from reportgen.core.errors import ResourceError
+from reportgen.engine.memory import measured_budget
+from reportgen.models.base import Model
+
+Rows = tuple[Any, ...]  # arrays (N, …), of one N
+Source = Callable[[int, int], Rows]  # rows start to stop, fewer where there are no more
+
+_ROWS = "rows"
+_IN_FLIGHT = 2  # chunks: the host prepares one while an accelerator computes another
+
+
+class Program(Protocol):
+    """What is computed of every row. Programs that are equal are compiled once.
+
+    Attributes:
+      name: of the method, for messages and counts.
+    """
+
+    @property
+    def name(self) -> str: ...
+
+    def __call__(self, batch: int, model: Model, *rows: Any) -> Any:
+        """Arrays (N, …) of rows (N, …); traced by JAX.
+
+        Args:
+          batch: how many inputs a step inside may run at once, where one row needs many.
+        """
+
+    def __hash__(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """What was made of some rows.
+
+    Attributes:
+      start: number of the first row.
+      made: the program's arrays (N, …), of these rows alone.
+      seconds: that a row took, without compilation.
+    """
+
+    start: int
+    count: int
+    made: Any
+    seconds: float
+
+
+@dataclass
+class Engine:
+    """Where and how programs run.
+
+    Attributes:
+      batch: rows at once on each device, at the most.
+      budget: bytes that a program may take on each device.
+      devices: all of one kind.
+      compiled: shapes that each program was compiled for, by the program's name.
+      limits: rows at once that memory allowed, where it is less than ``batch``.
+    """
+
+    batch: int
+    budget: int
+    devices: tuple[jax.Device, ...]
+    compiled: dict[str, set[Any]] = field(default_factory=dict)
+    limits: dict[Program, int] = field(default_factory=dict)
+
+    @property
+    def in_flight(self) -> int:
+        """Chunks that are asked for before the first is done; a CPU has no time to spare."""
+        return 1 if self.devices[0].platform == "cpu" else _IN_FLIGHT
+
+    @classmethod
+    def local(cls, batch: int, budget: int | None = None) -> Engine:
+        """On all devices of this machine, with the memory that they have."""
+        devices = tuple(jax.local_devices())
+        return cls(batch, measured_budget(devices) if budget is None else budget, devices)
+
+    def map(
+        self,
+        program: Program,
+        model: Model,
+        source: Source,
+        count: float = math.inf,
+        advance: Callable[[int], None] = lambda done: None,
+    ) -> Iterator[Chunk]:
+        """Chunks of at most ``count`` rows, in their order.
+
+        Args:
+          advance: told of every finished row.
+
+        Raises:
+          ResourceError: if a single row does not fit into the budget, or into memory.
+        """
+        start, waiting = 0, deque[tuple[int, int, int, Any]]()
+        began = time.perf_counter()
+        while start < count or waiting:
+            try:
+                while start < count and len(waiting) < self.in_flight:
+                    limit = self.limits.get(program, self.batch)
+                    across = len(self.devices)
+                    size = int(across * min(limit, -(-count // across)))
+                    rows = source(start, int(min(start + size, count)))
+                    found = len(rows[0])
+                    if found < min(size, count - start):
+                        count = start + found
+                    if found:
+                        compiling = time.perf_counter()
+                        run = self._compiled(program, limit, model, rows, size)
+                        began += time.perf_counter() - compiling
+                        if run is None:
+                            continue
+                        waiting.append((start, found, size, run(model, _filled(rows, size))))
+                        start += found
+                if not waiting:
+                    return
+                first, found, size, made = waiting[0]
+                jax.block_until_ready(made)
+            except jax.errors.JaxRuntimeError as error:
+                if "RESOURCE_EXHAUSTED" not in str(error):
+                    raise
+                self._halve(program, "memory is full")
+                start = waiting[0][0] if waiting else start
+                waiting.clear()
+                continue
+            waiting.popleft()
+            ended = time.perf_counter()
+            yield Chunk(first, found, _fetched(made, found), (ended - began) / size)
+            began = time.perf_counter()
+            advance(found)
+
+    def whole(self, program: Program, model: Model, rows: Rows) -> Any:
+        """The program's arrays (N, …) of all rows at hand."""
+        count = len(rows[0])
+        chunks = self.map(program, model, lambda a, b: tuple(row[a:b] for row in rows), count)
+        return jax.tree.map(lambda *parts: np.concatenate(parts), *(c.made for c in chunks))
+
+    def _compiled(
+        self, program: Program, limit: int, model: Model, rows: Rows, size: int
+    ) -> Callable[[Model, Rows], Any] | None:
+        """The program for chunks of a size; None, and the limit halved, if it takes too much."""
+        leaves, tree = jax.tree.flatten((model, _filled(rows, size)))
+        signature = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
+        key = program, limit, tree, signature, self.devices
+        made = _compiled(*key)
+        self.compiled.setdefault(program.name, set()).add(key)
+        if made.bytes > self.budget:
+            self._halve(program, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
+            return None
+        return made
+
+    def _halve(self, program: Program, why: str) -> None:
+        limit = self.limits.get(program, self.batch)
+        if limit == 1:
+            raise ResourceError(
+                f"{program.name} needs more memory than there is, with one input at a time too: "
+                f"{why}.",
+                "Take a smaller input or a device with more memory, or raise engine.memory_budget.",
+            )
+        self.limits[program] = limit // 2
+
+
+@dataclass(frozen=True)
+class _Compiled:
+    """A program for chunks of one size.
+
+    Attributes:
+      bytes: that it takes on each device while it runs.
+      places: shardings of model and rows; None on one device.
+    """
+
+    run: Callable[[Model, Rows], Any]
+    bytes: int
+    places: tuple[NamedSharding, NamedSharding] | None
+
+    def __call__(self, model: Model, rows: Rows) -> Any:
+        if self.places is not None:
+            model, rows = jax.device_put((model, rows), self.places)
+        return self.run(model, rows)
+
+
+@lru_cache(maxsize=64)
+def _compiled(
+    program: Program,
+    limit: int,
+    tree: Any,
+    signature: tuple[tuple[tuple[int, ...], Any], ...],
+    devices: tuple[jax.Device, ...],
+) -> _Compiled:
+    def run(model: Model, rows: Rows) -> Any:
+        return program(limit, model, *rows)
+
+    shapes = tree.unflatten([jax.ShapeDtypeStruct(*leaf) for leaf in signature])
+    places = None
+    if len(devices) > 1:
+        mesh = Mesh(np.asarray(devices), (_ROWS,))
+        whole, cut = PartitionSpec(), PartitionSpec(_ROWS)
+        places = NamedSharding(mesh, whole), NamedSharding(mesh, cut)
+        # Every device runs the program on its own rows; there is nothing to exchange.
+        run = jax.shard_map(run, mesh=mesh, in_specs=(whole, cut), out_specs=cut, check_vma=False)
+        shapes = tuple(
+            jax.tree.map(
+                lambda leaf, place=place: jax.ShapeDtypeStruct(
+                    leaf.shape, leaf.dtype, sharding=place
+                ),
+                part,
+            )
+            for part, place in zip(shapes, places, strict=True)
+        )
+    made = jax.jit(run).lower(*shapes).compile()
+    needs = made.memory_analysis()
+    taken = int(needs.temp_size_in_bytes + needs.output_size_in_bytes) if needs else 0
+    return _Compiled(made, taken, places)
+
+
+class Replayed:
+    """A source of inputs (H, W, C) that are made one after another, of which few exist at once.
+
+    Chunks that did not fit into memory are asked for again, so the last ones are kept.
+    """
+
+    def __init__(self, inputs: Iterable[np.ndarray]) -> None:
+        self._rest = iter(inputs)
+        self._kept: deque[np.ndarray] = deque()
+        self._first = 0
+
+    def __call__(self, start: int, stop: int) -> Rows:
+        while self._first < start - _IN_FLIGHT * (stop - start) and self._kept:
+            self._kept.popleft()
+            self._first += 1
+        wanted = max(0, stop - self._first - len(self._kept))
+        self._kept.extend(np.asarray(one, np.float32) for one in islice(self._rest, wanted))
+        found = list(islice(self._kept, start - self._first, stop - self._first))
+        return (np.stack(found) if found else np.zeros(0, np.float32),)
+
+
+def compilations() -> int:
+    """How often this process compiled a program."""
+    return _compiled.cache_info().misses
+
+
+def _filled(rows: Rows, size: int) -> Rows:
+    """Rows with copies of the last one, ``size`` in all."""
+    return tuple(row[np.minimum(np.arange(size), len(row) - 1)] for row in rows)
+
+
+def _fetched(made: Any, count: int) -> Any:
+    return jax.tree.map(lambda array: np.asarray(array)[:count], made)

@@ -1,0 +1,87 @@
+"""Eight devices give what one gives, to rounding."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from reportgen.archive.folder import read_report
+from reportgen.core.blocks import Group, Heatmap, KeyValues, Montage
+from reportgen.core.report import Report
+
+METHODS = (
+    *("saliency", "gradient_x_input", "smoothgrad", "integrated_gradients", "guided_backprop"),
+    *("deconvnet", "lrp", "gradcam", "gradcam_plus_plus", "hirescam", "layercam", "eigencam"),
+    *("scorecam", "guided_gradcam", "occlusion", "rise", "road", "predictions", "top_images"),
+)
+
+
+def made(folder: Path, devices: int) -> tuple[Report, str]:
+    flags = f"--xla_force_host_platform_device_count={devices}"
+    ran = subprocess.run(
+        [
+            *(sys.executable, "-m", "reportgen", f"method=[{','.join(METHODS)}]"),
+            *("method.rise.masks=64", "method.smoothgrad.samples=4", "method.scorecam.channels=8"),
+            *("method.integrated_gradients.steps=8", "method.occlusion.patch=9"),
+            *("method.road.count=2", "method.top_images.synthesis=null", "engine.batch=3"),
+            f"report.dir={folder}",
+        ],
+        env={**os.environ, "XLA_FLAGS": flags},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert ran.returncode == 0, ran.stderr
+    report = read_report(folder)
+    return report, report.provenance.device
+
+
+def blocks(found: Any) -> Iterator[Any]:
+    for block in found:
+        yield block
+        if isinstance(block, Group):
+            yield from blocks(block.blocks)
+
+
+@pytest.fixture(scope="module")
+def reports(tmp_path_factory: pytest.TempPathFactory) -> tuple[Report, Report]:
+    folder = tmp_path_factory.mktemp("devices")
+    (one, single), (eight, several) = (made(folder / str(n), n) for n in (1, 8))
+    assert single.startswith("1 × cpu")
+    assert several.startswith("8 × cpu")
+    return one, eight
+
+
+@pytest.mark.parametrize("method", METHODS)
+def test_eight_devices_give_what_one_gives(reports: tuple[Report, Report], method: str) -> None:
+    first, second = (
+        list(blocks(next(s for s in report.sections if s.method == method).blocks))
+        for report in reports
+    )
+    assert len(first) == len(second) > 0
+    compared = 0
+    for one, other in zip(first, second, strict=True):
+        if isinstance(one, Heatmap):
+            largest = np.abs(one.map).max()
+            # Grad-CAM++ divides by sums that nearly cancel.
+            close = 1e-3 if method == "gradcam_plus_plus" else 1e-4
+            np.testing.assert_allclose(one.map, other.map, rtol=close, atol=close / 10 * largest)
+        elif isinstance(one, Montage):
+            np.testing.assert_allclose(one.tiles, other.tiles, rtol=1e-4, atol=1e-3)
+        elif isinstance(one, KeyValues):
+            assert [name for name, _ in one.pairs] == [name for name, _ in other.pairs]
+        compared += 1
+    assert compared
+    if method in ("predictions", "road"):
+        numbers = [
+            {k: v for k, v in report.metrics.items() if ("ROAD" in k) == (method == "road")}
+            for report in reports
+        ]
+        assert numbers[0] == pytest.approx(numbers[1], rel=1e-3)
