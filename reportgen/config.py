@@ -148,11 +148,13 @@ class EngineConfig:
 
     Attributes:
       compilation_cache: keep compiled programs in the user's cache folder between runs.
+      cpu_lowerings: on a CPU, run networks in operations that it is faster at.
       batch: images or units that are computed at once on each device, at the most.
       memory_budget: bytes that a program may take on each device; None for a share of what it has.
     """
 
     compilation_cache: Switch
+    cpu_lowerings: Switch
     batch: Count
     memory_budget: Bytes | None
 

@@ -10,35 +10,22 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from typing import Any, NamedTuple, Protocol
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
-from jax.interpreters.partial_eval import dce_jaxpr
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr
 
 from reportgen.core.spec import InputSpec
-from reportgen.models.head import Ending, Head, choose_output, ending
-from reportgen.rewrite.interpreter import (
-    ROUND,
-    Scopes,
-    bodies,
-    enters,
-    evaluate,
-    operations,
-    scanned,
-    shape_of,
-    walk,
-)
-from reportgen.rewrite.marks import SCOPE, mark_p
+from reportgen.models.head import Head
+from reportgen.models.trace import Kernel, Reached, Recorder, Rewriting, Traced, traced_program
+from reportgen.rewrite.cpu import kernels
+from reportgen.rewrite.interpreter import bodies, enters, walk
+from reportgen.rewrite.marks import mark_p
 
 Parameters = dict[str, jax.Array]
 Shapes = Mapping[str, jax.ShapeDtypeStruct]
-
-
-# From a traced program to the one that is run in its stead; hashable, as a key of what is traced.
-Rewriting = Callable[[ClosedJaxpr], ClosedJaxpr]
 
 
 class Program(Protocol):
@@ -117,183 +104,6 @@ class LayerInfo:
         return len(self.shape) == 3 and self.kind != "attention"
 
 
-@dataclass(frozen=True)
-class _Traced:
-    """A program at one input shape.
-
-    Attributes:
-      ending: the softmax at its end, where scores are taken before it.
-      failure: what the network raised, if it did not run to its end at this shape.
-    """
-
-    closed: ClosedJaxpr
-    ending: Ending | None
-    failure: Exception | None
-
-    def wanted(self, body: Jaxpr) -> bool:
-        """Whether there is anything to see for us inside of an inner program."""
-        return _marked(body) or (
-            self.ending is not None and any(eqn is self.ending.place[-1] for eqn in walk(body))
-        )
-
-    def to_scores(self) -> ClosedJaxpr:
-        """The program up to what goes into the softmax at its end, without what is not used.
-
-        Its marks are kept.
-        """
-        closed = self.closed
-        if self.ending is not None:
-            avals = [jax.ShapeDtypeStruct(shape_of(v), v.aval.dtype) for v in closed.jaxpr.invars]
-
-            def run(*arguments: Any) -> Any:
-                recorder = _Recorder(self, keep_marks=True)
-                evaluate(self.closed, arguments, recorder, self.wanted)
-                return recorder.logits
-
-            closed = jax.make_jaxpr(run)(*avals)
-        used, _ = dce_jaxpr(closed.jaxpr, [True], instantiate=True)
-        return ClosedJaxpr(used, closed.consts)
-
-    def run(self, parameters: Mapping[str, Any], x: jax.Array, recorder: _Recorder) -> jax.Array:
-        """The network's output, or what goes into the softmax at its end."""
-        recorder.parameters = parameters
-        arguments = [*(parameters[name] for name in sorted(parameters)), x]
-        output = evaluate(self.closed, arguments, recorder, self.wanted)[0]
-        return output if self.ending is None else recorder.logits
-
-
-@lru_cache(maxsize=4096)
-def _marked(jaxpr: Jaxpr) -> bool:
-    return any(eqn.primitive is mark_p for eqn in walk(jaxpr))
-
-
-@lru_cache(maxsize=64)
-def _trace(
-    program: Program,
-    head: Head,
-    rewriting: Rewriting | None,
-    parameters: tuple[tuple[str, tuple[int, ...], Any], ...],
-    shape: tuple[int, ...],
-    dtype: Any,
-    partly: bool,
-) -> _Traced:
-    """Trace a program once for each input shape.
-
-    Args:
-      rewriting: what is done to the program once it is traced.
-      partly: take a program that raises as far as it came.
-    """
-    names = [name for name, _, _ in parameters]
-    failures: list[Exception] = []
-
-    def forward(weights: list[jax.Array], x: jax.Array) -> jax.Array:
-        try:
-            returned = program(dict(zip(names, weights, strict=True)), x)
-            return x if partly else choose_output(returned, head.output)
-        except Exception as error:
-            if not partly:
-                raise
-            failures.append(error)
-            return x
-
-    weights = [jax.ShapeDtypeStruct(shape, dtype) for _, shape, dtype in parameters]
-    closed = jax.make_jaxpr(forward)(weights, jax.ShapeDtypeStruct(shape, dtype))
-    found = None if partly else ending(closed.jaxpr)
-    traced = _Traced(closed, found, failures[0] if failures else None)
-    if rewriting is None:
-        return traced
-    return _Traced(rewriting(traced.to_scores()), None, traced.failure)
-
-
-def _traced(
-    program: Program,
-    head: Head,
-    parameters: Mapping[str, Any],
-    x: Any,
-    *,
-    rewriting: Rewriting | None = None,
-    partly: bool = False,
-) -> _Traced:
-    # Sorted, as JAX sorts a dictionary that goes through jit.
-    signature = tuple((name, tuple(v.shape), v.dtype) for name, v in sorted(parameters.items()))
-    return _trace(program, head, rewriting, signature, tuple(x.shape), x.dtype, partly)
-
-
-class _Reached(Exception):  # noqa: N818 (a signal, not an error)
-    """Ends the evaluation once the wanted layer has been computed."""
-
-    def __init__(self, value: Any) -> None:
-        self.value = value
-
-
-@dataclass
-class _Recorder:
-    """The rule at marks: numbers repeated calls, adds taps, keeps outputs, stops where asked."""
-
-    traced: _Traced
-    taps: Mapping[str, jax.Array] = field(default_factory=dict)
-    stop: str | None = None
-    keep_marks: bool = False
-    activations: dict[str, jax.Array] = field(default_factory=dict)
-    kinds: dict[str, str] = field(default_factory=dict)
-    made_by: dict[str, tuple[str, str]] = field(default_factory=dict)  # module, and its call
-    calls: dict[str, int] = field(default_factory=dict)
-    flops: dict[str, int] = field(default_factory=dict)
-    rounds: dict[str, int] = field(default_factory=dict)
-    stacked: set[str] = field(default_factory=set)
-    parameters: Mapping[str, Any] = field(default_factory=dict)
-    logits: Any = None
-    depth: int = 0  # of the operations around the ending, how many have been entered
-
-    def __call__(self, eqn: JaxprEqn, inputs: list[Any], scopes: Scopes) -> list[Any] | None:
-        if not enters(eqn, self.traced.wanted):
-            self._charge(eqn, scopes)
-        elif eqn.primitive.name == "scan":
-            slices = {id(value) for value in scanned(eqn, inputs)}
-            self.stacked |= {name for name, v in self.parameters.items() if id(v) in slices}
-        self._look_for_ending(eqn, inputs)
-        if eqn.primitive is not mark_p or self.keep_marks:
-            return None
-        path = eqn.params["path"]
-        call = self._name(path)
-        name = call + eqn.params["part"]
-        if eqn.params["last"]:  # of the arrays that this call returns
-            self.calls[path] = self.calls.get(path, 0) + 1
-        output = inputs[0]
-        if name in self.taps:
-            output = output + self.taps[name]
-        self.activations[name] = output
-        self.kinds[name] = eqn.params["kind"]
-        self.made_by[name] = path, call
-        rounds = [scope for scope in scopes if scope.startswith(ROUND)]
-        if rounds:
-            self.rounds[name] = int(rounds[-1].removeprefix(ROUND))
-        if name == self.stop:
-            raise _Reached(output)
-        return [output]
-
-    def _look_for_ending(self, eqn: JaxprEqn, inputs: list[Any]) -> None:
-        ending = self.traced.ending
-        if ending is None or self.depth == len(ending.place):
-            return
-        if eqn is ending.place[self.depth]:
-            self.depth += 1
-            if self.depth == len(ending.place):
-                self.logits = inputs[ending.operand]
-
-    def _name(self, path: str) -> str:
-        """A layer's name in the call that is going on."""
-        call = self.calls.get(path, 0) + 1
-        return path if call == 1 else f"{path}#{call}"
-
-    def _charge(self, eqn: JaxprEqn, scopes: Scopes) -> None:
-        """Charge an operation to the layers that it is in, and to the total (the empty name)."""
-        paths = [scope.removeprefix(SCOPE) for scope in scopes if scope.startswith(SCOPE)]
-        if cost := operations(eqn):
-            for name in dict.fromkeys(("", *map(self._name, paths))):
-                self.flops[name] = self.flops.get(name, 0) + cost
-
-
 @jax.tree_util.register_dataclass
 @dataclass(frozen=True, kw_only=True)
 class Model:
@@ -311,6 +121,9 @@ class Model:
       classes: names of the scores.
       statistics: names of the parameters that are batch statistics: measured, not trained.
       rewriting: what is done to the traced program before it runs, such as other derivatives.
+      kernels: those that ``turned`` has; None if the program runs as it was traced, without what
+        makes it faster on a CPU.
+      turned: kernels for the derivative by the input, made once and not in every step.
     """
 
     parameters: Parameters
@@ -324,6 +137,8 @@ class Model:
     classes: tuple[str, ...] = field(metadata={"static": True})
     statistics: frozenset[str] = field(default=frozenset(), metadata={"static": True})
     rewriting: Rewriting | None = field(default=None, metadata={"static": True})
+    kernels: tuple[Kernel, ...] | None = field(default=None, metadata={"static": True})
+    turned: tuple[jax.Array, ...] = ()
 
     def apply(
         self, x: jax.Array, taps: Mapping[str, jax.Array] | None = None
@@ -342,8 +157,8 @@ class Model:
           KeyError: if a tap names no layer that ran.
         """
         traced = self._traced(x)
-        recorder = _Recorder(traced, taps=taps or {})
-        output = traced.run(self.parameters, x, recorder)
+        recorder = Recorder(traced, taps=taps or {})
+        output = traced.run(self.parameters, x, recorder, self.turned)
         if unknown := set(recorder.taps) - set(recorder.activations):
             raise KeyError(f"taps at layers that did not run: {sorted(unknown)}")
         return self.head.scores(output), recorder.activations
@@ -358,18 +173,24 @@ class Model:
           Exception: what the network raised, if that was before the layer.
         """
         traced = self._traced(x, partly=True)
-        recorder = _Recorder(traced, stop=path)
+        recorder = Recorder(traced, stop=path)
         try:
-            traced.run(self.parameters, x, recorder)
-        except _Reached as reached:
+            traced.run(self.parameters, x, recorder, self.turned)
+        except Reached as reached:
             return jnp.asarray(reached.value)
         if traced.failure is not None:
             raise traced.failure
         raise KeyError(f"no layer {path!r} ran")
 
-    def _traced(self, x: jax.Array, *, partly: bool = False) -> _Traced:
-        return _traced(
-            self.program, self.head, self.parameters, x, rewriting=self.rewriting, partly=partly
+    def _traced(self, x: jax.Array, *, partly: bool = False) -> Traced:
+        return traced_program(
+            self.program,
+            self.head,
+            self.parameters,
+            x,
+            rewriting=self.rewriting,
+            kernels=self.kernels,
+            partly=partly,
         )
 
     def rewritten(self, rewriting: Rewriting) -> Model:
@@ -377,8 +198,19 @@ class Model:
         return replace(self, rewriting=rewriting)
 
     def traced(self) -> ClosedJaxpr:
-        """The program for one image: its inputs are the parameters, sorted by name, and x."""
-        return self._traced(jnp.zeros((1, *self.spec.shape), jnp.float32)).closed
+        """The program for one image: its inputs are the parameters, sorted by name, and x.
+
+        It is that of any device, without what makes it faster on a CPU.
+        """
+        plain = replace(self, kernels=None, turned=())
+        return plain._traced(jnp.zeros((1, *self.spec.shape), jnp.float32)).closed
+
+    def for_cpu(self) -> Model:
+        """The same network, run by the program that is fastest on a CPU, with equal results."""
+        closed = replace(self, rewriting=None).traced()
+        names = sorted(self.parameters)
+        found = tuple((names[i], form) for i, form in kernels(closed) if i < len(names))
+        return replace(self, kernels=found, turned=_turned(found, self.parameters))
 
     def layer(self, path: str) -> LayerInfo:
         """The layer of exactly this path (KeyError if there is none)."""
@@ -409,7 +241,18 @@ class Model:
 
     def with_parameters(self, parameters: Parameters) -> Model:
         """The same network with other weights, by the same names."""
-        return replace(self, parameters={name: parameters[name] for name in self.parameters})
+        own = {name: parameters[name] for name in self.parameters}
+        return replace(self, parameters=own, turned=_turned(self.kernels or (), own))
+
+
+def _turned(kernels: Iterable[Kernel], parameters: Parameters) -> tuple[jax.Array, ...]:
+    """Kernels for derivatives; NumPy turns them where they have values, since JAX would compile."""
+    return tuple(
+        form.turned(array)
+        if isinstance(array, jax.core.Tracer)
+        else jnp.asarray(np.ascontiguousarray(form.turned(np.asarray(array))))
+        for array, form in ((parameters[name], form) for name, form in kernels)
+    )
 
 
 def count(parameters: Mapping[str, Any], names: Iterable[str]) -> int:
@@ -453,9 +296,9 @@ def outline(
       Whatever the network's own code raises on an input of ``spec``.
     """
     x = jax.ShapeDtypeStruct((1, *spec.shape), jnp.float32)
-    traced = _traced(program, head, parameters, x)
+    traced = traced_program(program, head, parameters, x)
     found = replace(head, ends_in=traced.ending.kind if traced.ending else "")
-    recorder = _Recorder(traced)
+    recorder = Recorder(traced)
     scores = jax.eval_shape(
         lambda weights, x: found.scores(traced.run(weights, x, recorder)), dict(parameters), x
     )
@@ -464,7 +307,7 @@ def outline(
     return Outline(layers, int(scores.shape[-1]), recorder.flops.get("", 0), found, hidden)
 
 
-def _layers(recorder: _Recorder, statistics: Collection[str]) -> Iterator[LayerInfo]:
+def _layers(recorder: Recorder, statistics: Collection[str]) -> Iterator[LayerInfo]:
     own: dict[str, list[str]] = {}
     for dotted in recorder.parameters:
         own.setdefault(dotted.rpartition(".")[0], []).append(dotted)
@@ -496,7 +339,7 @@ def _layers(recorder: _Recorder, statistics: Collection[str]) -> Iterator[LayerI
         )
 
 
-def _hidden(traced: _Traced, jaxpr: Jaxpr | None = None) -> Iterator[tuple[str, str]]:
+def _hidden(traced: Traced, jaxpr: Jaxpr | None = None) -> Iterator[tuple[str, str]]:
     """Marked layers inside of operations that are not entered, with those operations' names."""
     for eqn in (jaxpr or traced.closed.jaxpr).eqns:
         entered = enters(eqn, traced.wanted)

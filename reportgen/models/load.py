@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import jax
+
 from reportgen.config import Config, ScoreConfig
 from reportgen.core.errors import ConfigError, ModelError, UserError, WeightsError, did_you_mean
 from reportgen.core.paths import beside
@@ -210,7 +212,7 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
         source = (
             f"random, seed {config.seed}" if random else f"as {config.model.factory} makes them"
         )
-        return network.with_weights(parameters), Weights(source, "", random)
+        return _ready(network, parameters, config), Weights(source, "", random)
     path = _path(config)
     adapted = network.adapted
     placed = place_file(path, adapted.shapes, _naming(network), strict=wanted.strict)
@@ -224,7 +226,14 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
     shipped = path.parent == FOLDER
     source = f"{'embedded ' + path.name if shipped else path} ({placed.format}{names})"
     weights = Weights(source, placed.sha256, False, scheme, placed.problems, missing)
-    return network.with_weights(parameters), weights
+    return _ready(network, parameters, config), weights
+
+
+def _ready(network: Network, parameters: Parameters, config: Config) -> Model:
+    """The Model of these weights, in the form that the device is fastest at."""
+    model = network.with_weights(parameters)
+    on_cpu = jax.default_backend() == "cpu"
+    return model.for_cpu() if on_cpu and config.engine.cpu_lowerings else model
 
 
 def _naming(network: Network) -> Naming:
