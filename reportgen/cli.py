@@ -108,7 +108,7 @@ def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
     """Compose the configuration with Hydra and run the task on it, once or as a sweep."""
     import hydra
 
-    from reportgen.compose import conf_dir, no_option
+    from reportgen.compose import conf_dir, no_option, prefer_own_launchers
 
     for override in arguments:
         group, _, value = override.partition("=")
@@ -122,6 +122,7 @@ def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
     os.environ["HYDRA_FULL_ERROR"] = "1"
     if not {"--help", "-h"} & set(arguments):
         _register_colormaps()
+    prefer_own_launchers()
     multirun = bool({"-m", "--multirun"} & set(arguments))
     if multirun:
         from reportgen import sweep
@@ -191,30 +192,32 @@ def _make(node: Any, target: Path, overrides: Sequence[str]) -> Any:
 
 def _sweep_job(node: Any, folder: Path, overrides: list[str]) -> int:
     """One job; its failure is recorded, never raised, since Hydra would drop the rest."""
-    from reportgen import sweep, terminal
+    from reportgen import jobs, terminal, workers
     from reportgen.render.thumbnail import PATH as THUMBNAIL
 
-    target = sweep.job_folder(folder, overrides)
-    terminal.say(f"\n{target.name}")
-    try:
-        outcome = _make(node, target, overrides)
-    except Exception as error:  # noqa: BLE001 (recorded on the index page, and in the exit code)
-        code = _failed(error)
-        known = isinstance(error, UserError)
-        message = str(error) if known else f"{type(error).__name__}: {error}"
-        sweep.record(folder, overrides, exit_code=code, message=message)
-        return code
-    thumbnail = target / THUMBNAIL
-    sweep.record(
-        folder,
-        overrides,
-        exit_code=_audited(outcome),
-        folder=target.name,
-        title=outcome.report.title,
-        thumbnail=f"{target.name}/{THUMBNAIL}" if thumbnail.is_file() else "",
-        metrics=dict(outcome.report.metrics),
-    )
-    return _audited(outcome)
+    target = jobs.report_folder(folder, overrides)
+    with workers.at_work(folder, jobs.number_of(folder, overrides)):
+        terminal.say(f"\n{target.name}")
+        try:
+            outcome = _make(node, target, overrides)
+        except Exception as raised:  # noqa: BLE001 (recorded on the index page, and in the exit code)
+            error = workers.in_words(raised)
+            code = _failed(error)
+            known = isinstance(error, UserError)
+            message = str(error) if known else f"{type(error).__name__}: {error}"
+            jobs.record(folder, overrides, exit_code=code, message=message)
+            return code
+        thumbnail = target / THUMBNAIL
+        jobs.record(
+            folder,
+            overrides,
+            exit_code=_audited(outcome),
+            folder=target.name,
+            title=outcome.report.title,
+            thumbnail=f"{target.name}/{THUMBNAIL}" if thumbnail.is_file() else "",
+            metrics=dict(outcome.report.metrics),
+        )
+        return _audited(outcome)
 
 
 def _layers(node: Any) -> int:

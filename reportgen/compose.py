@@ -27,6 +27,20 @@ def options(group: str) -> list[str]:
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
 
 
+def prefer_own_launchers() -> None:
+    """Take the launchers that stand in the tree, with defaults of our own, and not their plugins'.
+
+    Hydra would hold a file of the tree to the plugin's entry of the same name, with a warning.
+    """
+    from hydra.core.config_store import ConfigStore
+    from hydra.core.plugins import Plugins
+
+    Plugins.instance()  # imports the plugins, which make the entries
+    stored = ConfigStore.instance().repo.get("hydra", {}).get("launcher", {})
+    for name in options("hydra/launcher"):
+        stored.pop(f"{name}.yaml", None)
+
+
 def no_option(group: str) -> ConfigError:
     """What is said of a group that is set to nothing."""
     known = options(group)
