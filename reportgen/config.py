@@ -143,6 +143,19 @@ class ReportConfig:
 
 
 @settings
+class HostsConfig:
+    """``engine.hosts`` by hand: ``count`` hosts, of which this is number ``number``, from 0."""
+
+    coordinator: Text
+    count: Count
+    number: Whole
+
+    def __post_init__(self) -> None:
+        if self.number >= self.count:
+            raise ValueError(f"number is {self.number}; expected 0 to {self.count - 1}")
+
+
+@settings
 class EngineConfig:
     """``engine``: how it is computed.
 
@@ -151,12 +164,14 @@ class EngineConfig:
       cpu_lowerings: on a CPU, run networks in operations that it is faster at.
       batch: images or units that are computed at once on each device, at the most.
       memory_budget: bytes that a program may take on each device; None for a share of what it has.
+      hosts: that make one report together; ``auto`` where a cluster's variables name them.
     """
 
     compilation_cache: Switch
     cpu_lowerings: Switch
     batch: Count
     memory_budget: Bytes | None
+    hosts: HostsConfig | Literal["auto"] | None
 
 
 @settings

@@ -6,8 +6,10 @@ import hashlib
 import platform
 import shlex
 import socket
+import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
@@ -30,6 +32,7 @@ from reportgen.core.images import ImageBatch
 from reportgen.core.progress import Progress
 from reportgen.core.report import Report, Section
 from reportgen.data.load import load_images
+from reportgen.engine.hosts import join_hosts
 from reportgen.engine.rows import Engine
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.side_by_side import side_by_side
@@ -43,21 +46,31 @@ from reportgen.render.report import render_report
 
 @dataclass(frozen=True)
 class Stage:
-    """One row of the table at the end: what was made, how much of it, seconds."""
+    """One row of the table at the end: what was made, how much of it, seconds.
+
+    Attributes:
+      programs: compiled for it, besides those that were there.
+    """
 
     name: str
     made: str
     seconds: float
+    programs: int = 0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """A finished report and where the time went."""
+    """A finished report and where the time went.
+
+    Attributes:
+      written: False on a host that leaves the folder to another.
+    """
 
     folder: Path
     report: Report
     stages: tuple[Stage, ...]
     seconds: float
+    written: bool = True
 
 
 @dataclass(frozen=True)
@@ -93,8 +106,8 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
     chosen = chosen_methods(config, overrides)
     for name in ("weights", "activations", "heatmap", "signed", "matrix"):
         check_colormap(getattr(config.colormap, name))
-    with staged(target) as folder:
-        _start_jax(config)
+    _start_jax(config)
+    with _place(target) as folder:
         progress.start("model and images", 1)
         network = open_network(config)
         select_layers(network.outline.layers, config.layers)  # even if no method takes layers
@@ -112,7 +125,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
             for name in chosen.methods
         ]
         stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
-        results = _compute(jobs, progress, stages)
+        results = _compute(jobs, engine, progress, stages)
         text = _config_yaml(node)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
         report = Report(
@@ -124,7 +137,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
                 *cards.findings(config, network, model, weights, images),
                 *(finding for result in results.values() for finding in result.findings),
             ),
-            sections=_sections(jobs, results, chosen, images, model),
+            sections=_sections(jobs, results, stages, chosen, images, model),
             provenance=provenance(
                 device=_device(),
                 seed=config.seed,
@@ -133,6 +146,8 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
             command=shlex.join(["reportgen", *lasting(overrides)]),
             banners=cards.banners(weights),
         )
+        if not _writes():
+            return Outcome(target, report, tuple(stages), time.perf_counter() - begun, False)
         started = time.perf_counter()
         progress.start("results and pages", 1)
         write_results(report, folder)
@@ -145,7 +160,24 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
     return Outcome(target, report, tuple(stages), time.perf_counter() - begun)
 
 
+def _writes() -> bool:
+    """Whether this host writes the report that several make."""
+    return jax.process_index() == 0
+
+
+@contextmanager
+def _place(target: Path) -> Iterator[Path]:
+    """The folder to write to, or on other hosts one that is thrown away."""
+    if _writes():
+        with staged(target) as folder:
+            yield folder
+    else:
+        with tempfile.TemporaryDirectory() as scratch:
+            yield Path(scratch)
+
+
 def _start_jax(config: Config) -> None:
+    join_hosts(config.engine.hosts)
     if config.engine.compilation_cache:
         cache = Path(platformdirs.user_cache_dir("reportgen")) / "xla"
         jax.config.update("jax_compilation_cache_dir", str(cache))
@@ -195,7 +227,9 @@ def _prepare(
         return job(None, 0, str(error))
 
 
-def _compute(jobs: Sequence[_Job], progress: Progress, stages: list[Stage]) -> dict[str, Result]:
+def _compute(
+    jobs: Sequence[_Job], engine: Engine, progress: Progress, stages: list[Stage]
+) -> dict[str, Result]:
     """What every method made, by its name; those that test maps come last."""
     results: dict[str, Result] = {}
     for job in sorted(jobs, key=lambda job: job.method.needs_maps):
@@ -210,18 +244,21 @@ def _compute(jobs: Sequence[_Job], progress: Progress, stages: list[Stage]) -> d
             )
             progress.finish(made)
         results[job.name] = result
-        stages.append(Stage(job.name, made, time.perf_counter() - began))
+        programs = engine.programs - sum(stage.programs for stage in stages)
+        stages.append(Stage(job.name, made, time.perf_counter() - began, programs))
     return results
 
 
 def _sections(
     jobs: Sequence[_Job],
     results: Mapping[str, Result],
+    stages: Sequence[Stage],
     chosen: Chosen,
     images: ImageBatch,
     model: Model,
 ) -> tuple[Section, ...]:
     """One section a method, as they were listed, and one that compares the maps of all."""
+    programs = {stage.name: stage.programs for stage in stages}
     evidence = [result.evidence for result in results.values()]
     sections = [
         Section(
@@ -234,6 +271,7 @@ def _sections(
             intro=results[job.name].intro,
             command="" if job.context is None else job.context.command(),
             skipped=job.skipped,
+            programs=programs[job.name],
             settings=dict(job.settings),
         )
         for job in jobs

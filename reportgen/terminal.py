@@ -102,6 +102,10 @@ def show_outcome(outcome: Outcome) -> None:
     """What was made, where, and how long it took."""
     from reportgen.core.report import headline
 
+    if not outcome.written:
+        say("This host's part is done; the first host writes the report.")
+        return
+
     rows = [(stage.name, stage.made, f"{stage.seconds:.1f}") for stage in outcome.stages]
     for text in _aligned([("stage", "made", "seconds"), *rows], right={2}):
         say(text)

@@ -20,6 +20,7 @@ class Section:
       settings: its resolved settings.
       command: the command line that makes this section alone.
       skipped: why the method did not apply; empty if it ran.
+      programs: compiled for it, besides those of sections before it: one for each shape of input.
     """
 
     method: str
@@ -29,6 +30,7 @@ class Section:
     command: str = ""
     skipped: str = ""
     settings: dict[str, Any] = field(default_factory=dict)
+    programs: int = 0
 
 
 @dataclass(frozen=True, kw_only=True)

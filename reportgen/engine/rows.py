@@ -2,7 +2,8 @@
 
 A row's result depends on no other row, so rows may be cut into chunks in any way: as many as memory
 holds, the same number on every device. The last chunk is filled up with copies, so that one
-compilation serves all.
+compilation serves all. Where several hosts work on one report, each takes its part of every chunk,
+and all have the results.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from typing import Any, Protocol
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from reportgen.core.errors import ResourceError
@@ -74,7 +76,8 @@ class Engine:
     Attributes:
       batch: rows at once on each device, at the most.
       budget: bytes that a program may take on each device.
-      devices: all of one kind.
+      devices: of this host, all of one kind.
+      hosts: how many work together; ``host`` is the number of this one, from 0.
       compiled: shapes that each program was compiled for, by the program's name.
       limits: rows at once that memory allowed, where it is less than ``batch``.
     """
@@ -84,17 +87,30 @@ class Engine:
     devices: tuple[jax.Device, ...]
     compiled: dict[str, set[Any]] = field(default_factory=dict)
     limits: dict[Program, int] = field(default_factory=dict)
+    hosts: int = 1
+    host: int = 0
 
     @property
     def in_flight(self) -> int:
         """Chunks that are asked for before the first is done; a CPU has no time to spare."""
         return 1 if self.devices[0].platform == "cpu" else _IN_FLIGHT
 
+    @property
+    def programs(self) -> int:
+        """Compiled programs that were used: one for each method and shape."""
+        return sum(map(len, self.compiled.values()))
+
     @classmethod
     def local(cls, batch: int, budget: int | None = None) -> Engine:
-        """On all devices of this machine, with the memory that they have."""
+        """On all devices of this host, with the memory that they have."""
         devices = tuple(jax.local_devices())
-        return cls(batch, measured_budget(devices) if budget is None else budget, devices)
+        return cls(
+            batch,
+            measured_budget(devices) if budget is None else budget,
+            devices,
+            hosts=jax.process_count(),
+            host=jax.process_index(),
+        )
 
     def map(
         self,
@@ -118,7 +134,7 @@ class Engine:
             try:
                 while start < count and len(waiting) < self.in_flight:
                     limit = self.limits.get(program, self.batch)
-                    across = len(self.devices)
+                    across = len(self.devices) * self.hosts
                     size = int(across * min(limit, -(-count // across)))
                     rows = source(start, int(min(start + size, count)))
                     found = len(rows[0])
@@ -126,11 +142,12 @@ class Engine:
                         count = start + found
                     if found:
                         compiling = time.perf_counter()
-                        run = self._compiled(program, limit, model, rows, size)
+                        mine = self._mine(rows, size)
+                        run = self._compiled(program, limit, model, mine)
                         began += time.perf_counter() - compiling
                         if run is None:
                             continue
-                        waiting.append((start, found, size, run(model, _filled(rows, size))))
+                        waiting.append((start, found, size, run(model, mine)))
                         start += found
                 if not waiting:
                     return
@@ -145,7 +162,8 @@ class Engine:
                 continue
             waiting.popleft()
             ended = time.perf_counter()
-            yield Chunk(first, found, _fetched(made, found), (ended - began) / size)
+            host = jax.tree.map(lambda array, n=found: array[:n], self._fetched(made))
+            yield Chunk(first, found, host, (ended - began) / size)
             began = time.perf_counter()
             advance(found)
 
@@ -155,11 +173,23 @@ class Engine:
         chunks = self.map(program, model, lambda a, b: tuple(row[a:b] for row in rows), count)
         return jax.tree.map(lambda *parts: np.concatenate(parts), *(c.made for c in chunks))
 
+    def _mine(self, rows: Rows, size: int) -> Rows:
+        """This host's part of a chunk, filled up with copies of the chunk's last row."""
+        part = size // self.hosts
+        index = np.arange(part * self.host, part * (self.host + 1))
+        return tuple(row[np.minimum(index, len(row) - 1)] for row in rows)
+
+    def _fetched(self, made: Any) -> Any:
+        """Arrays of the whole chunk, of all hosts."""
+        if self.hosts == 1:
+            return jax.tree.map(np.asarray, made)
+        return multihost_utils.process_allgather(jax.tree.map(np.asarray, made), tiled=True)
+
     def _compiled(
-        self, program: Program, limit: int, model: Model, rows: Rows, size: int
+        self, program: Program, limit: int, model: Model, rows: Rows
     ) -> Callable[[Model, Rows], Any] | None:
         """The program for chunks of a size; None, and the limit halved, if it takes too much."""
-        leaves, tree = jax.tree.flatten((model, _filled(rows, size)))
+        leaves, tree = jax.tree.flatten((model, rows))
         signature = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
         key = program, limit, tree, signature, self.devices
         made = _compiled(*key)
@@ -171,6 +201,11 @@ class Engine:
 
     def _halve(self, program: Program, why: str) -> None:
         limit = self.limits.get(program, self.batch)
+        if self.hosts > 1:  # the others would wait for what this one does anew
+            raise ResourceError(
+                f"{program.name} needs more memory than a host has: {why}.",
+                f"With several hosts, set it for all: engine.batch={max(limit // 2, 1)}",
+            )
         if limit == 1:
             raise ResourceError(
                 f"{program.name} needs more memory than there is, with one input at a time too: "
@@ -257,12 +292,3 @@ class Replayed:
 def compilations() -> int:
     """How often this process compiled a program."""
     return _compiled.cache_info().misses
-
-
-def _filled(rows: Rows, size: int) -> Rows:
-    """Rows with copies of the last one, ``size`` in all."""
-    return tuple(row[np.minimum(np.arange(size), len(row) - 1)] for row in rows)
-
-
-def _fetched(made: Any, count: int) -> Any:
-    return jax.tree.map(lambda array: np.asarray(array)[:count], made)

@@ -79,6 +79,9 @@ def _section(section: Section, assets: Assets, ids: Names) -> View:
         "intro": section.intro,
         "command": section.command,
         "skipped": section.skipped,
+        "programs": numbers.counted(section.programs, "compiled program")
+        if section.programs
+        else "",
         "settings": [
             {"name": str(name), "value": numbers.setting(value)}
             for name, value in section.settings.items()

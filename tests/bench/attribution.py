@@ -1,0 +1,152 @@
+"""Attribution on SqueezeNet beside Captum: ``python -m tests.bench.attribution [--json FILE]``.
+
+Both explain the same images with the same number of steps, samples and windows, in float32 on all
+cores. Weights are drawn: what they are makes no difference to the time. PyTorch runs in the memory
+layout in which its forward pass is faster here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import captum.attr as captum
+import jax
+import numpy as np
+import torch
+from captum.attr._utils.lrp_rules import EpsilonRule
+from hydra import compose, initialize_config_dir
+from torch import nn
+
+from reportgen.chosen import chosen_methods
+from reportgen.compose import conf_dir
+from reportgen.config import read
+from reportgen.engine.rows import Engine
+from reportgen.methods.attribution import _Explain
+from reportgen.methods.targets import Scores
+from reportgen.models.load import load_model, open_network
+from tests.bench.alternating import Measured, head, measure, write
+from tests.peers import torch_classic
+
+STEPS, SAMPLES, WINDOW, STRIDE = 50, 25, 32, 16
+TARGET = 1.0
+SUITE = 1.5
+
+
+def ours(count: int) -> tuple[dict[str, Callable[[], object]], np.ndarray]:
+    """Our jobs by method, and the inputs (N, H, W, C)."""
+    names = (
+        *("saliency", "gradient_x_input", "guided_backprop", "deconvnet", "gradcam"),
+        *("guided_gradcam", "integrated_gradients", "smoothgrad", "occlusion", "lrp"),
+    )
+    overrides = [
+        *("model=squeezenet1_0", "weights=random", "data=none", f"method=[{','.join(names)}]"),
+        *("model.input.height=227", "model.input.width=227"),
+        f"method.integrated_gradients.steps={STEPS}",
+        f"method.smoothgrad.samples={SAMPLES}",
+        f"method.occlusion.patch={WINDOW}",
+        f"method.occlusion.stride={STRIDE}",
+        *("method.lrp.rules=epsilon", "method.gradcam.layer=fire9"),
+        "method.guided_gradcam.layer=fire9",
+    ]
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        config = read(compose("config", overrides))
+    network = open_network(config)
+    model, _ = load_model(network, config)
+    engine = Engine.local(config.engine.batch)
+    x = np.random.default_rng(0).normal(size=(count, *model.spec.shape)).astype(np.float32)
+    targets = np.zeros(count, np.int32)
+    keys = jax.random.split(jax.random.key(0), count)
+    jobs: dict[str, Callable[[], object]] = {"forward": lambda: engine.whole(Scores(), model, (x,))}
+    for name, method in chosen_methods(config, overrides).methods.items():
+        program: Any = _Explain(method.fitted(model))  # type: ignore[attr-defined]
+        jobs[name] = lambda program=program: engine.whole(program, model, (x, targets, keys))
+    return jobs, x
+
+
+def theirs(inputs: np.ndarray) -> dict[str, Callable[[], object]]:
+    """Captum's jobs by method."""
+    network: nn.Module = torch_classic.filled("squeezenet1_0").float().eval()
+    x = torch.from_numpy(inputs).permute(0, 3, 1, 2)
+    layouts = (torch.contiguous_format, torch.channels_last)
+
+    def forward(layout: torch.memory_format) -> float:
+        with torch.no_grad():
+            moved, given = network.to(memory_format=layout), x.contiguous(memory_format=layout)
+            moved(given)
+            began = time.perf_counter()
+            moved(given)
+            return time.perf_counter() - began
+
+    layout = min(layouts, key=forward)
+    network, x = network.to(memory_format=layout), x.contiguous(memory_format=layout)
+    layer = network.get_submodule("features.12")
+
+    def plain() -> object:
+        with torch.no_grad():
+            return network(x)
+
+    def relevance() -> object:
+        for module in network.modules():
+            if not isinstance(module, nn.ReLU | nn.Dropout) and not list(module.children()):
+                module.rule = EpsilonRule(1e-9)  # type: ignore[assignment]
+        return captum.LRP(network).attribute(x, target=0)
+
+    def smooth() -> object:
+        tunnel = captum.NoiseTunnel(captum.Saliency(network))
+        return tunnel.attribute(
+            x, nt_type="smoothgrad", nt_samples=SAMPLES, nt_samples_batch_size=1, target=0
+        )
+
+    patch, step = (3, WINDOW, WINDOW), (3, STRIDE, STRIDE)
+    return {
+        "forward": plain,
+        "saliency": lambda: captum.Saliency(network).attribute(x, target=0),
+        "gradient_x_input": lambda: captum.InputXGradient(network).attribute(x, target=0),
+        "guided_backprop": lambda: captum.GuidedBackprop(network).attribute(x, target=0),
+        "deconvnet": lambda: captum.Deconvolution(network).attribute(x, target=0),
+        "gradcam": lambda: captum.LayerGradCam(network, layer).attribute(x, target=0),
+        "guided_gradcam": lambda: captum.GuidedGradCam(network, layer).attribute(x, target=0),
+        "integrated_gradients": lambda: captum.IntegratedGradients(network).attribute(
+            x, target=0, n_steps=STEPS, internal_batch_size=len(x)
+        ),
+        "smoothgrad": smooth,
+        "occlusion": lambda: captum.Occlusion(network).attribute(x, patch, step, target=0),
+        "lrp": relevance,
+    }
+
+
+def main() -> None:
+    """Measure, print a table, write JSON if asked."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--images", type=int, default=24)
+    parser.add_argument("--runs", type=int, default=3)
+    parser.add_argument("--methods", nargs="*", default=())
+    arguments = parser.parse_args()
+    warnings.simplefilter("ignore")
+    mine, x = ours(arguments.images)
+    peers = theirs(x)
+    head(f"SqueezeNet 1.0, {arguments.images} images of 227 × 227")
+    rows: list[Measured] = [
+        measure(
+            name, job, peers[name], against="Captum", runs=arguments.runs,
+            target=None if name == "forward" else TARGET,
+        )
+        for name, job in mine.items()
+        if not arguments.methods or name in arguments.methods
+    ]  # fmt: skip
+    medians = {
+        side: sum(sorted(row.seconds[side])[len(row.seconds[side]) // 2] for row in rows)
+        for side in ("ours", "peer")
+    }
+    print(f"all: {medians['peer'] / medians['ours']:.2f} times as fast, target {SUITE:g}")
+    write(arguments.json, rows)
+
+
+if __name__ == "__main__":
+    main()
