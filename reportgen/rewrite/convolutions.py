@@ -295,6 +295,7 @@ def _by_places(geometry: Geometry, x: jax.Array, weights: jax.Array) -> jax.Arra
         x = _placed(replace(geometry, strides=(1,) * rank), x)
     else:
         x = _padded(x, geometry.padding)
+    wide = jnp.promote_types(x.dtype, jnp.float32)  # a long sum in half precision is none
     terms = []
     for place in product(*map(range, geometry.kernel)):
         starts = [i * step for i, step in zip(place, geometry.dilation, strict=True)]
@@ -308,8 +309,8 @@ def _by_places(geometry: Geometry, x: jax.Array, weights: jax.Array) -> jax.Arra
             (x.shape[0], *ends, x.shape[-1]),
             (1, *geometry.strides, 1),
         )
-        terms.append(part * weights[place])
-    return reduce(jnp.add, terms)
+        terms.append(part.astype(wide) * weights[place])
+    return reduce(jnp.add, terms).astype(x.dtype)
 
 
 def _by_phases(geometry: Geometry, x: jax.Array, weights: jax.Array) -> jax.Array:

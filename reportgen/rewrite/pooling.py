@@ -93,7 +93,10 @@ def pooled(eqn: JaxprEqn, x: jax.Array) -> jax.Array | None:
 
 @partial(jax.custom_vjp, nondiff_argnums=(0,))
 def _pooled(line: Line, x: jax.Array) -> jax.Array:
-    return reduce(jnp.maximum if line.kind == "max" else jnp.add, line.parts(x))
+    if line.kind == "max":
+        return reduce(jnp.maximum, line.parts(x))
+    wide = jnp.promote_types(x.dtype, jnp.float32)
+    return reduce(jnp.add, line.parts(x.astype(wide))).astype(x.dtype)
 
 
 def _forward(line: Line, x: jax.Array) -> tuple[jax.Array, Any]:
