@@ -151,8 +151,24 @@ class Montage:
     type: Literal["montage"] = "montage"
 
 
+class _Pictured:
+    """A block with an image, which is kept in 8 bits where its pixels are whole numbers.
+
+    They are, but for images from arrays: a quarter of the memory, and far less of the file.
+    """
+
+    image: Array
+
+    def __post_init__(self) -> None:
+        if self.image.dtype != np.uint8:
+            with np.errstate(invalid="ignore"):
+                narrow = self.image.astype(np.uint8)
+            if np.array_equal(narrow, self.image):
+                object.__setattr__(self, "image", narrow)
+
+
 @dataclass(frozen=True, kw_only=True)
-class Heatmap:
+class Heatmap(_Pictured):
     """One image, a map of the same height and width, and the map laid over the image.
 
     Attributes:
@@ -192,7 +208,7 @@ class ComparedMap:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Comparison:
+class Comparison(_Pictured):
     """Maps of one image (H, W, 1 or 3; 0..255) by several methods, side by side."""
 
     image: Array
@@ -248,7 +264,7 @@ class Matrix:
 
 
 @dataclass(frozen=True, kw_only=True)
-class GalleryItem:
+class GalleryItem(_Pictured):
     """One image with a title and its highest scores (label, value 0..1)."""
 
     image: Array

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 import re
 from collections.abc import Callable, Mapping
@@ -20,24 +21,30 @@ Arrays = dict[str, dict[str, np.ndarray]]
 
 
 class _Writer:
-    """Names the arrays of one section: ``conv1/montage/tiles``, numbered where a name recurs."""
+    """Names the arrays of one section: ``conv1/montage/tiles``, numbered where a name recurs.
 
-    def __init__(self, section: Section) -> None:
+    An array that was stored before, an image that many methods explain say, is not stored again.
+
+    Args:
+      stored: where each array of earlier sections is, by its content; added to.
+    """
+
+    def __init__(self, section: Section, stored: dict[bytes, dict[str, Any]]) -> None:
         self.file = f"{_slug(section.method)}.npz"
         self.arrays: dict[str, np.ndarray] = {}
-        self._keys: dict[int, str] = {}
+        self._stored = stored
+        self._places: dict[int, dict[str, Any]] = {}
         for block in section.blocks:
             self._name(block, "")
 
     def _name(self, value: Any, prefix: str) -> None:
         if isinstance(value, np.ndarray):
-            if id(value) not in self._keys:
-                key, count = prefix, 1
-                while key in self.arrays:
-                    count += 1
-                    key = f"{prefix}-{count}"
-                self._keys[id(value)] = key
-                self.arrays[key] = np.ascontiguousarray(value)
+            if id(value) not in self._places:
+                array = np.ascontiguousarray(value)
+                content = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
+                content.update(array.data)
+                place = self._stored.get(content.digest()) or self._keep(array, prefix)
+                self._places[id(value)] = self._stored[content.digest()] = place
         elif isinstance(value, tuple):
             for part in value:
                 self._name(part, prefix)
@@ -52,15 +59,21 @@ class _Writer:
                 name = field.name if isinstance(inner, np.ndarray) else ""
                 self._name(inner, prefix + name)
 
-    def put(self, value: np.ndarray) -> dict[str, Any]:
-        key = self._keys[id(value)]
-        array = self.arrays[key]
+    def _keep(self, array: np.ndarray, prefix: str) -> dict[str, Any]:
+        key, count = prefix, 1
+        while key in self.arrays:
+            count += 1
+            key = f"{prefix}-{count}"
+        self.arrays[key] = array
         return {
             "file": self.file,
             "key": key,
             "shape": list(array.shape),
             "dtype": str(array.dtype),
         }
+
+    def put(self, value: np.ndarray) -> dict[str, Any]:
+        return self._places[id(value)]
 
 
 def _slug(name: str) -> str:
@@ -99,11 +112,15 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 
 
 def dump(report: Report) -> tuple[dict[str, Any], Arrays]:
-    """A report as data for strict JSON, and the arrays it refers to, one file a section."""
+    """A report as data for strict JSON, and the arrays it refers to, each in its section's file.
+
+    Equal arrays are one, in the file of the first section that has it.
+    """
     arrays: Arrays = {}
+    stored: dict[bytes, dict[str, Any]] = {}
     sections = []
     for section in report.sections:
-        writer = _Writer(section)
+        writer = _Writer(section, stored)
         sections.append(_adapter(Section).dump_python(section, mode="json", context=writer))
         if writer.arrays:
             arrays[writer.file] = writer.arrays

@@ -1,13 +1,14 @@
-"""The files that a report links, kept in memory until the whole report is drawn."""
+"""The files that a report links, kept in memory until the whole report is laid out."""
 
 from __future__ import annotations
 
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from reportgen.render import pictures
+from reportgen.render import sketches
+from reportgen.render.painter import Painter
+from reportgen.render.sketches import Sketch
 from reportgen.render.text import Names, slug
 
 FOLDER = "assets"
@@ -19,30 +20,43 @@ class Assets:
     Names are made of slugs and counters only: what a layer is called cannot reach a path.
     """
 
-    def __init__(self) -> None:
-        self.files: dict[str, bytes] = {}
+    def __init__(self, painter: Painter) -> None:
+        self._painter = painter
+        self._files: dict[str, bytes | Future[bytes]] = {}
         self._names = Names()
-        self._bars: dict[str, str] = {}
+        self._pictures: dict[bytes, str] = {}
 
-    def add(self, name: str, suffix: str, content: bytes) -> str:
+    def add(self, name: str, suffix: str, content: bytes | Future[bytes]) -> str:
         """Keeps a file and tells its path."""
         path = f"{FOLDER}/{self._names.take(slug(name))}{suffix}"
-        self.files[path] = content
+        self._files[path] = content
         return path
 
-    def picture(self, name: str, picture: np.ndarray, zoom: int, alt: str) -> dict[str, Any]:
-        """Keeps a picture; returns what the templates need to show it ``zoom`` times as large."""
-        suffix, content = pictures.encoded(picture)
-        height, width = picture.shape[:2]
+    def keep(self, path: str, content: bytes) -> None:
+        """Keeps a file whose path is given."""
+        self._files[path] = content
+
+    def picture(self, name: str, sketch: Sketch, alt: str) -> dict[str, Any]:
+        """Keeps a picture; returns what the templates need to show it.
+
+        Equal pictures are one file, with the name of the first.
+        """
         return {
-            "src": self.add(name, suffix, content),
+            "src": self._path(name, sketch),
             "dark": "",
-            "width": width * zoom,
-            "height": height * zoom,
-            "pixelated": zoom > 1,
+            "width": sketch.width * sketch.zoom,
+            "height": sketch.height * sketch.zoom,
+            "pixelated": sketch.zoom > 1,
             "alt": alt,
             "label": "",
         }
+
+    def _path(self, name: str, sketch: Sketch) -> str:
+        if sketch.key not in self._pictures:
+            self._pictures[sketch.key] = self.add(
+                name, sketch.suffix, self._painter.picture(sketch)
+            )
+        return self._pictures[sketch.key]
 
     def drawing(
         self, name: str, light: bytes, dark: bytes, size: tuple[int, int], alt: str
@@ -60,13 +74,11 @@ class Assets:
 
     def colour_bar(self, colormap: str) -> str:
         """The path of the colormap's bar; one file for the whole report."""
-        if colormap not in self._bars:
-            suffix, content = pictures.encoded(pictures.colour_bar(colormap))
-            self._bars[colormap] = self.add(f"colorbar-{colormap}", suffix, content)
-        return self._bars[colormap]
+        return self._path(f"colorbar-{colormap}", sketches.colour_bar(colormap))
 
     def write(self, folder: Path) -> None:
-        """Writes all files below the report's folder; others there stay."""
+        """Writes all files below the report's folder as they are drawn; others there stay."""
         (folder / FOLDER).mkdir(parents=True, exist_ok=True)
-        for path, content in self.files.items():
-            (folder / path).write_bytes(content)
+        for path, content in self._files.items():
+            found = content.result() if isinstance(content, Future) else content
+            (folder / path).write_bytes(found)

@@ -18,17 +18,11 @@ from reportgen.core import blocks
 from reportgen.render import colour, diagram, numbers, pictures, plots
 from reportgen.render.assets import Assets
 from reportgen.render.layout import rows
+from reportgen.render.sketches import sketches
 from reportgen.render.text import Names, added, shorten, slug
 
 View = dict[str, Any]
 
-_MONTAGE_WIDTH = (480, 760)
-_PART_WIDTH = (200, 360)
-_MONTAGE_HEIGHT = 900
-_TILE = 224
-_MAP_WIDTH = 216
-_GALLERY_WIDTH = 132
-_COMPARED_WIDTH = 160
 _ALT = 600
 _COUNTED = re.compile(r"(.*?)(\d{1,9})")
 _SHORT = 26
@@ -102,12 +96,9 @@ def _cells(row: tuple[Any, ...], columns: tuple[str, ...]) -> list[str]:
 
 @_view.register
 def _(block: blocks.Montage, place: Place) -> View:
-    picture = pictures.montage(block)
+    (sketch,) = sketches(block)
     tiles = np.asarray(block.tiles)
     count, height, width = tiles.shape[:3]
-    zoom = _zoom(picture, width, _PART_WIDTH if block.part else _MONTAGE_WIDTH)
-    if block.interpolation == "bicubic":
-        picture, zoom = pictures.montage(block, zoom), 1
     of = f"{numbers.counted(count, 'tile')} of {width} × {height} values"
     alt = f"{block.caption.title}: {of} in rows of {block.columns}, {_range_words(block)}."
     if block.labels:
@@ -115,23 +106,13 @@ def _(block: blocks.Montage, place: Place) -> View:
     name = f"{place.id[:44]}-{slug(block.part)}-montage" if block.part else _name(block, place)
     return {
         **_figure(block.caption, place, f"{of}.", _bad_note(tiles)),
-        "images": [place.assets.picture(name, picture, zoom, alt)],
+        "images": [place.assets.picture(name, sketch, alt)],
         "range": _range(block, place),
         "labels": list(block.labels),
         "listed": _listed(block.labels),
         "columns": block.columns,
         "tiles": count,
     }
-
-
-def _zoom(picture: np.ndarray, tile: int, widths: tuple[int, int] = _MONTAGE_WIDTH) -> int:
-    """The whole factor that shows a montage at a comfortable width; 1 if it is large already."""
-    height, width = picture.shape[:2]
-    low, high = widths
-    zoom = min(math.ceil(low / width), max(1, _TILE // max(1, tile)))
-    while zoom > 1 and (width * zoom > high or height * zoom > _MONTAGE_HEIGHT):
-        zoom -= 1
-    return int(zoom)
 
 
 def _range(block: blocks.Montage, place: Place) -> View:
@@ -156,13 +137,11 @@ def _range_words(block: blocks.Montage) -> str:
 
 @_view.register
 def _(block: blocks.Heatmap, place: Place) -> View:
-    drawn = pictures.heatmap(block)
-    zoom = max(1, _MAP_WIDTH // max(1, drawn[0].shape[1]))
     labels = ("image", "map", "overlay")
     images = []
-    for label, picture in zip(labels, drawn, strict=True):
+    for label, sketch in zip(labels, sketches(block), strict=True):
         name = f"{_name(block, place)}-{label}"
-        image = place.assets.picture(name, picture, zoom, f"{block.caption.title}: {label}.")
+        image = place.assets.picture(name, sketch, f"{block.caption.title}: {label}.")
         images.append({**image, "label": label})
     return {
         **_figure(block.caption, place, _bad_note(np.asarray(block.map))),
@@ -180,27 +159,26 @@ def _(block: blocks.Heatmap, place: Place) -> View:
 
 @_view.register
 def _(block: blocks.Comparison, place: Place) -> View:
-    image = pictures.pixels(block.image)
-    zoom = max(1, _COMPARED_WIDTH // max(1, image.shape[1]))
+    image, *drawn = sketches(block)
     name, title = _name(block, place), block.caption.title
     entries = [
         {
-            "images": [place.assets.picture(f"{name}-image", image, zoom, f"{title}: image.")],
+            "images": [place.assets.picture(f"{name}-image", image, f"{title}: image.")],
             "title": "image",
             "subtitle": "",
             "range": "",
         }
     ]
-    for part in block.maps:
-        _, painted, overlay = pictures.laid_over(block.image, part)
+    for part, overlay, painted in zip(block.maps, drawn[::2], drawn[1::2], strict=True):
         low, high = numbers.number(part.low), numbers.number(part.high)
+        both = (("overlay", overlay), ("map", painted))
         entries.append(
             {
                 "images": [
                     place.assets.picture(
-                        f"{name}-{slug(part.title)}-{kind}", picture, zoom, f"{part.title}: {kind}."
+                        f"{name}-{slug(part.title)}-{kind}", sketch, f"{part.title}: {kind}."
                     )
-                    for kind, picture in (("overlay", overlay), ("map", painted))
+                    for kind, sketch in both
                 ],
                 "title": part.title,
                 "subtitle": part.subtitle,
@@ -245,12 +223,11 @@ def _(block: blocks.Matrix, place: Place) -> View:
     )
     if plots.matrix_fits(block):
         return _plot_figure(block, plots.matrix(block), alt, place)
-    finite = values[np.isfinite(values)]
-    low, high = (min(0.0, finite.min()), finite.max()) if finite.size else (0.0, 0.0)
-    picture = colour.paint(colour.normalised(values, low, high), block.colormap)
+    (sketch,) = sketches(block)
+    low, high = pictures.matrix_range(values)
     return {
         **_figure(block.caption, place, _bad_note(values)),
-        "images": [place.assets.picture(_name(block, place), picture, _zoom(picture, 1), alt)],
+        "images": [place.assets.picture(_name(block, place), sketch, alt)],
         "range": {
             "low": numbers.number(low),
             "high": numbers.number(high),
@@ -264,9 +241,7 @@ def _(block: blocks.Matrix, place: Place) -> View:
 @_view.register
 def _(block: blocks.Gallery, place: Place) -> View:
     entries = []
-    for item in block.items:
-        picture = pictures.pixels(item.image)
-        zoom = max(1, _GALLERY_WIDTH // max(1, picture.shape[1]))
+    for item, sketch in zip(block.items, sketches(block), strict=True):
         bars = [
             {
                 "label": label,
@@ -277,7 +252,7 @@ def _(block: blocks.Gallery, place: Place) -> View:
         ]
         entries.append(
             {
-                "image": place.assets.picture(_name(block, place), picture, zoom, item.title),
+                "image": place.assets.picture(_name(block, place), sketch, item.title),
                 "title": item.title,
                 "subtitle": item.subtitle,
                 "mark": item.mark,

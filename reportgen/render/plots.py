@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from reportgen.core.blocks import Curve, Histogram, Matrix, Series
-from reportgen.render import colour, numbers
+from reportgen.render import numbers, pictures
 from reportgen.render.text import drawable, printable, shorten
 
 INK, MUTED, GRID, SURFACE = "#1f2933", "#55606e", "#dde2e8", "#fefefe"
@@ -142,7 +142,7 @@ def matrix(block: Matrix) -> Plot:
     rows, columns = values.shape
     side = 0.4 if max(rows, columns) <= 16 else 0.3
     with _axes(1.6 + side * columns, 1.2 + side * rows) as (figure, axes):
-        colours = _cell_colours(values, block.colormap)
+        colours = pictures.matrix(values, block.colormap)
         for row in range(rows):
             for column in range(columns):
                 shade = colours[row, column]
@@ -164,13 +164,6 @@ def matrix(block: Matrix) -> Plot:
             spine.set_visible(False)
         axes.tick_params(length=0)
         return _save(figure)
-
-
-def _cell_colours(values: np.ndarray, colormap: str) -> np.ndarray:
-    finite = values[np.isfinite(values)]
-    low = min(0.0, float(finite.min())) if finite.size else 0.0
-    high = float(finite.max()) if finite.size else 0.0
-    return colour.paint(colour.normalised(values, low, high), colormap)
 
 
 def _name_cells(axes: Axes, block: Matrix) -> None:

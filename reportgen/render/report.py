@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from contextlib import ExitStack
 from pathlib import Path
 
 from reportgen.core.report import Report
 from reportgen.render import templating, thumbnail
 from reportgen.render.assets import Assets
 from reportgen.render.html import render_html
+from reportgen.render.painter import Painter
 from reportgen.render.pdf import render_pdf
 from reportgen.render.view import report_view
 
 
-def render_report(report: Report, folder: Path) -> None:
+def render_report(report: Report, folder: Path, painter: Painter | None = None) -> None:
     """Writes report.html, report.pdf and assets/ into the folder; leaves all else there alone.
 
     The same report gives the same bytes: no clock, host or random number takes part.
@@ -20,18 +22,20 @@ def render_report(report: Report, folder: Path) -> None:
     Args:
       report: with its arrays loaded.
       folder: made if it is missing.
+      painter: may have begun with the report's pictures; a new one if None.
 
     Raises:
       ConfigError: if a block names a colormap that Matplotlib does not have.
       OutputError: if the templates are missing or the PDF cannot be typeset.
     """
-    assets = Assets()
-    view = report_view(report, assets)
-    small = thumbnail.thumbnail(report)
-    if small is not None:
-        assets.files[thumbnail.PATH] = small
-    assets.files["assets/style.css"] = templating.stylesheet()
-    assets.files["assets/report.js"] = templating.script()
-    assets.write(folder)
-    (folder / "report.html").write_bytes(render_html(view))
-    (folder / "report.pdf").write_bytes(render_pdf(view, folder))
+    with ExitStack() as stack:
+        assets = Assets(painter or stack.enter_context(Painter()))
+        view = report_view(report, assets)
+        small = thumbnail.thumbnail(report)
+        if small is not None:
+            assets.keep(thumbnail.PATH, small)
+        assets.keep("assets/style.css", templating.stylesheet())
+        assets.keep("assets/report.js", templating.script())
+        assets.write(folder)
+        (folder / "report.html").write_bytes(render_html(view))
+        (folder / "report.pdf").write_bytes(render_pdf(view, folder))

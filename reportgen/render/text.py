@@ -90,6 +90,7 @@ class Names:
         return name
 
 
+@cache
 def added(command: str, section: str) -> str:
     """What a picture's command adds to its section's, which stands above it; else all of it."""
     if not command:

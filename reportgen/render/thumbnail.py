@@ -51,7 +51,11 @@ def _montage(block: Any) -> np.ndarray | None:
 
 
 def _overlay(block: Any) -> np.ndarray | None:
-    return pictures.heatmap(block)[2] if isinstance(block, Heatmap) else None
+    if not isinstance(block, Heatmap):
+        return None
+    return pictures.overlay(
+        block.image, block.map, block.low, block.high, block.colormap, block.opacity
+    )
 
 
 def _image(block: Any) -> np.ndarray | None:

@@ -13,7 +13,15 @@ import numpy as np
 import pytest
 
 from reportgen.core import results
-from reportgen.core.blocks import Caption, Curve, Group, KeyValues, Montage, Series
+from reportgen.core.blocks import (
+    Caption,
+    Curve,
+    Group,
+    Heatmap,
+    KeyValues,
+    Montage,
+    Series,
+)
 from reportgen.core.errors import OutputError
 from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Section
 
@@ -100,6 +108,54 @@ def test_arrays_of_one_of_several_pictures_are_named_after_it() -> None:
         "conv1/channel_3/montage/tiles",
         "conv1/channel_7/montage/tiles",
     ]
+
+
+def heatmap(image: np.ndarray, **changes: Any) -> Heatmap:
+    values = np.linspace(0, 1, 6).reshape(2, 3)
+    made = Heatmap(
+        image=image, map=values, low=0, high=1, colormap="jet", caption=Caption(title="h")
+    )
+    return replace(made, **changes)
+
+
+def test_equal_arrays_are_stored_once_in_the_first_section_that_has_them() -> None:
+    image = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
+    first, second = heatmap(image), heatmap(image.copy(), map=np.ones((2, 3)))
+    made = report(first)
+    sections = (*made.sections, Section(method="lrp", title="L", blocks=(second,)))
+    data, arrays = results.dump(replace(made, sections=sections))
+    assert {file: list(found) for file, found in arrays.items()} == {
+        "weights.npz": ["heatmap/image", "heatmap/map"],
+        "lrp.npz": ["heatmap/map"],
+    }
+    assert data["sections"][1]["blocks"][0]["image"]["file"] == "weights.npz"
+    back: Any = results.load(data, lambda name: arrays[name]).sections[1].blocks[0]
+    np.testing.assert_array_equal(back.image, image)
+    np.testing.assert_array_equal(back.map, 1)
+
+
+def test_arrays_that_differ_in_type_or_shape_alone_are_not_the_same() -> None:
+    zeros = (np.zeros((1, 2, 3)), np.zeros((1, 3, 2)), np.zeros((1, 2, 3), np.int64))
+    blocks = (replace(montage(), tiles=tiles) for tiles in zeros)
+    _, arrays = results.dump(report(*blocks))
+    assert len(arrays["weights.npz"]) == 3
+
+
+@pytest.mark.parametrize(
+    ("pixels", "dtype"),
+    [
+        ([0.0, 128.0, 255.0], np.uint8),
+        ([0.0, 0.5, 255.0], np.float32),
+        ([-1.0, 0.0, 1.0], np.float32),
+        ([0.0, 1.0, 256.0], np.float32),
+        ([0.0, 1.0, np.nan], np.float32),
+    ],
+)
+def test_images_of_whole_numbers_are_kept_in_8_bits(pixels: list[float], dtype: type) -> None:
+    image = np.array(pixels * 2, np.float32).reshape(2, 3, 1)
+    kept = heatmap(image).image
+    assert kept.dtype == dtype
+    np.testing.assert_array_equal(kept, image)
 
 
 def test_the_shipped_schema_is_the_code_and_takes_what_is_written() -> None:

@@ -11,6 +11,7 @@ from reportgen.core import blocks
 from reportgen.core.report import Section
 from reportgen.render.assets import Assets
 from reportgen.render.html import render_html
+from reportgen.render.painter import Painter
 from reportgen.render.templating import templates_dir
 from reportgen.render.text import printable
 from reportgen.render.view import report_view
@@ -36,8 +37,13 @@ class Page(HTMLParser):
         return [attributes for tag, attributes in self.elements if tag in tags]
 
 
+def seen(made):
+    with Painter() as painter:
+        return report_view(made, Assets(painter))
+
+
 def drawn_page(made):
-    return Page(render_html(report_view(made, Assets())))
+    return Page(render_html(seen(made)))
 
 
 @pytest.fixture(scope="module")
@@ -161,7 +167,7 @@ def test_worst_findings_come_first(page):
 )
 def test_verdict(severities, words):
     findings = tuple(blocks.Finding(severity=s, check="c", message="m") for s in severities)
-    view = report_view(replace(report(), findings=findings), Assets())
+    view = seen(replace(report(), findings=findings))
     assert view["verdict"]["text"] == words
 
 
@@ -172,7 +178,7 @@ def test_a_skipped_section_says_why(page):
 
 def test_ids_of_groups_are_made_of_method_and_title_and_survive_other_sections():
     def ids(*sections):
-        view = report_view(report(*sections), Assets())
+        view = seen(report(*sections))
         return [group["id"] for section in view["sections"] for group in section["groups"]]
 
     def section(method, *titles):

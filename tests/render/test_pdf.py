@@ -8,6 +8,7 @@ from pypdf import PdfReader
 from reportgen.core import blocks
 from reportgen.core.report import Section
 from reportgen.render.assets import Assets
+from reportgen.render.painter import Painter
 from reportgen.render.pdf import render_pdf
 from reportgen.render.report import render_report
 from reportgen.render.view import report_view
@@ -16,9 +17,10 @@ from .sample import HOSTILE, montage, report
 
 
 def made(found, folder):
-    assets = Assets()
-    view = report_view(found, assets)
-    assets.write(folder)
+    with Painter() as painter:
+        assets = Assets(painter)
+        view = report_view(found, assets)
+        assets.write(folder)
     return PdfReader(io.BytesIO(render_pdf(view, folder)))
 
 

@@ -4,10 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from reportgen.core.blocks import Heatmap
 from reportgen.render import colour, pictures
 
-from .sample import caption, montage
+from .sample import montage
 
 
 def slow_montage(block):
@@ -170,40 +169,31 @@ def test_overlay_against_the_formula(channels, low, high):
     rng = np.random.default_rng(1)
     image = rng.integers(0, 256, (6, 5, channels)).astype(np.uint8)
     values = rng.uniform(-1.2, 1.2, (6, 5))
-    block = Heatmap(
-        image=image,
-        map=values,
-        low=low,
-        high=high,
-        colormap="jet",
-        opacity=0.7,
-        caption=caption(),
-    )
     expected = slow_overlay(image, values, low, high, 0.7, colour.table("jet"))
-    np.testing.assert_array_equal(pictures.heatmap(block)[2], expected)
+    drawn = pictures.overlay(image, values, low, high, "jet", 0.7)
+    np.testing.assert_array_equal(drawn, expected)
 
 
 def test_overlay_of_a_constant_map_is_the_image_and_of_nan_magenta():
     image = np.full((1, 2, 1), 100, np.uint8)
     values = np.array([[0.0, np.nan]])
-    block = Heatmap(image=image, map=values, low=0, high=0, colormap="jet", caption=caption())
-    shown, painted, overlay = pictures.heatmap(block)
-    np.testing.assert_array_equal(shown[0], [[100] * 3] * 2)
+    np.testing.assert_array_equal(pictures.pixels(image)[0], [[100] * 3] * 2)
+    overlay = pictures.overlay(image, values, 0, 0, "jet", 0.6)
     np.testing.assert_array_equal(overlay[0], [[100] * 3, colour.BAD])
-    assert tuple(painted[0, 1]) == colour.BAD
+    assert tuple(pictures.painted(values, 0, 0, "jet")[0, 1]) == colour.BAD
 
 
 def test_files_keep_every_pixel():
     picture = np.random.default_rng(2).integers(0, 256, (9, 7, 3)).astype(np.uint8)
-    suffix, content = pictures.encoded(picture)
-    assert suffix == ".webp"
+    content = pictures.encoded(picture)
+    assert pictures.suffix(9, 7) == ".webp"
     np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(content))), picture)
 
 
 def test_pictures_beyond_webps_size_are_png():
     picture = np.zeros((1, 16384, 3), np.uint8)
-    suffix, content = pictures.encoded(picture)
-    assert suffix == ".png"
+    content = pictures.encoded(picture)
+    assert pictures.suffix(1, 16384) == ".png"
     assert Image.open(io.BytesIO(content)).size == (16384, 1)
 
 
