@@ -19,17 +19,14 @@ import jax
 import numpy as np
 import torch
 from captum.attr._utils.lrp_rules import EpsilonRule
-from hydra import compose, initialize_config_dir
 from torch import nn
 
 from reportgen.chosen import chosen_methods
-from reportgen.compose import conf_dir
-from reportgen.config import read
 from reportgen.engine.rows import Engine
 from reportgen.methods.attribution import _Explain
 from reportgen.methods.targets import Scores
-from reportgen.models.load import load_model, open_network
 from tests.bench.alternating import Measured, head, measure, write
+from tests.bench.prepared import composed, network
 from tests.peers import torch_classic
 
 STEPS, SAMPLES, WINDOW, STRIDE = 50, 25, 32, 16
@@ -53,10 +50,8 @@ def ours(count: int) -> tuple[dict[str, Callable[[], object]], np.ndarray]:
         *("method.lrp.rules=epsilon", "method.gradcam.layer=fire9"),
         "method.guided_gradcam.layer=fire9",
     ]
-    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = read(compose("config", overrides))
-    network = open_network(config)
-    model, _ = load_model(network, config)
+    config = composed(overrides)
+    model = network(config)
     engine = Engine.local(config.engine.batch)
     x = np.random.default_rng(0).normal(size=(count, *model.spec.shape)).astype(np.float32)
     targets = np.zeros(count, np.int32)
@@ -70,34 +65,34 @@ def ours(count: int) -> tuple[dict[str, Callable[[], object]], np.ndarray]:
 
 def theirs(inputs: np.ndarray) -> dict[str, Callable[[], object]]:
     """Captum's jobs by method."""
-    network: nn.Module = torch_classic.filled("squeezenet1_0").float().eval()
+    module: nn.Module = torch_classic.filled("squeezenet1_0").float().eval()
     x = torch.from_numpy(inputs).permute(0, 3, 1, 2)
     layouts = (torch.contiguous_format, torch.channels_last)
 
     def forward(layout: torch.memory_format) -> float:
         with torch.no_grad():
-            moved, given = network.to(memory_format=layout), x.contiguous(memory_format=layout)
+            moved, given = module.to(memory_format=layout), x.contiguous(memory_format=layout)
             moved(given)
             began = time.perf_counter()
             moved(given)
             return time.perf_counter() - began
 
     layout = min(layouts, key=forward)
-    network, x = network.to(memory_format=layout), x.contiguous(memory_format=layout)
-    layer = network.get_submodule("features.12")
+    module, x = module.to(memory_format=layout), x.contiguous(memory_format=layout)
+    layer = module.get_submodule("features.12")
 
     def plain() -> object:
         with torch.no_grad():
-            return network(x)
+            return module(x)
 
     def relevance() -> object:
-        for module in network.modules():
-            if not isinstance(module, nn.ReLU | nn.Dropout) and not list(module.children()):
-                module.rule = EpsilonRule(1e-9)  # type: ignore[assignment]
-        return captum.LRP(network).attribute(x, target=0)
+        for part in module.modules():
+            if not isinstance(part, nn.ReLU | nn.Dropout) and not list(part.children()):
+                part.rule = EpsilonRule(1e-9)  # type: ignore[assignment]
+        return captum.LRP(module).attribute(x, target=0)
 
     def smooth() -> object:
-        tunnel = captum.NoiseTunnel(captum.Saliency(network))
+        tunnel = captum.NoiseTunnel(captum.Saliency(module))
         return tunnel.attribute(
             x, nt_type="smoothgrad", nt_samples=SAMPLES, nt_samples_batch_size=1, target=0
         )
@@ -105,17 +100,17 @@ def theirs(inputs: np.ndarray) -> dict[str, Callable[[], object]]:
     patch, step = (3, WINDOW, WINDOW), (3, STRIDE, STRIDE)
     return {
         "forward": plain,
-        "saliency": lambda: captum.Saliency(network).attribute(x, target=0),
-        "gradient_x_input": lambda: captum.InputXGradient(network).attribute(x, target=0),
-        "guided_backprop": lambda: captum.GuidedBackprop(network).attribute(x, target=0),
-        "deconvnet": lambda: captum.Deconvolution(network).attribute(x, target=0),
-        "gradcam": lambda: captum.LayerGradCam(network, layer).attribute(x, target=0),
-        "guided_gradcam": lambda: captum.GuidedGradCam(network, layer).attribute(x, target=0),
-        "integrated_gradients": lambda: captum.IntegratedGradients(network).attribute(
+        "saliency": lambda: captum.Saliency(module).attribute(x, target=0),
+        "gradient_x_input": lambda: captum.InputXGradient(module).attribute(x, target=0),
+        "guided_backprop": lambda: captum.GuidedBackprop(module).attribute(x, target=0),
+        "deconvnet": lambda: captum.Deconvolution(module).attribute(x, target=0),
+        "gradcam": lambda: captum.LayerGradCam(module, layer).attribute(x, target=0),
+        "guided_gradcam": lambda: captum.GuidedGradCam(module, layer).attribute(x, target=0),
+        "integrated_gradients": lambda: captum.IntegratedGradients(module).attribute(
             x, target=0, n_steps=STEPS, internal_batch_size=len(x)
         ),
         "smoothgrad": smooth,
-        "occlusion": lambda: captum.Occlusion(network).attribute(x, patch, step, target=0),
+        "occlusion": lambda: captum.Occlusion(module).attribute(x, patch, step, target=0),
         "lrp": relevance,
     }
 
