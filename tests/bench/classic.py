@@ -1,9 +1,9 @@
 """The classic job beside its peers: ``python -m tests.bench.classic [--json FILE]``.
 
 VGG16, layer block5_conv1, pictures of 412 × 412 in 9 scales of 15 steps (Keras's
-conv_filter_visualization.py), one filter at a time on the peers' side as the script does it. Weights
-are drawn the same for all. ``--peer keras`` needs TensorFlow (extra ``bench``); ``--side`` and
-``--scales`` make the job smaller.
+conv_filter_visualization.py), one filter at a time on the peers' side as the script does it.
+Weights are drawn the same for all. ``--peer keras`` needs TensorFlow (extra ``bench``); ``--side``
+and ``--scales`` make the job smaller.
 """
 
 from __future__ import annotations

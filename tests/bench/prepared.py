@@ -1,4 +1,4 @@
-"""Our side of a measurement: a method as the pipeline runs it, without reading and writing files."""
+"""Our side of a measurement: a method as the pipeline runs it, without any files."""
 
 from __future__ import annotations
 
