@@ -18,6 +18,7 @@ from reportgen.models import factory
 from reportgen.models.base import Adapted, Model, Outline, Parameters, outline
 from reportgen.models.classes import class_names
 from reportgen.models.head import Head
+from reportgen.models.heap import keep_memory
 from reportgen.models.weights.load import Naming, looks_like_weights, place_file, read
 
 
@@ -143,9 +144,9 @@ def open_network(config: Config) -> Network:
     Raises:
       ModelError: if the factory cannot be imported, fails, or its classes do not fit its outputs.
     """
-
+    if config.engine.cpu_lowerings:
+        keep_memory()
     model = config.model
-
     tensors: dict[str, Any] = {}
 
     def from_file() -> Mapping[str, Any]:

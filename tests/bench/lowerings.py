@@ -69,7 +69,7 @@ class Job(NamedTuple):
 
     Attributes:
       peer: file in ``tests/peers`` that has the network in PyTorch; empty for none.
-      side: of the input; 0 for the network's own.
+      side: of the images; 0 for the network's own.
     """
 
     network: str
@@ -112,7 +112,8 @@ def opened(job: Job) -> Model:
         "model.input.channels=3",
         f"model.name={job.network}",
     ]
-    sides = [f"model.input.{axis}={job.side}" for axis in ("height", "width") if job.side]
+    sides = [f"model.input.{axis}={job.side}" for axis in ("height", "width")]
+    sides = sides if job.side and job.function is not ascent else []  # which ends before fc1
     own = keras if job.network[0].isupper() else [f"model={job.network}", *sides]
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         network = open_network(read(compose("config", [*own, "weights=random"])))
