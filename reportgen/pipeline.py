@@ -9,6 +9,7 @@ import socket
 import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -41,6 +42,7 @@ from reportgen.models.load import Network, load_model, open_network
 from reportgen.models.select import select_layers
 from reportgen.render import numbers
 from reportgen.render.colour import check_colormap
+from reportgen.render.painter import Painter
 from reportgen.render.report import render_report
 
 
@@ -107,7 +109,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
     for name in ("weights", "activations", "heatmap", "signed", "matrix"):
         check_colormap(getattr(config.colormap, name))
     _start_jax(config)
-    with _place(target) as folder:
+    with _place(target) as folder, Painter() as painter:
         progress.start("model and images", 1)
         network = open_network(config)
         select_layers(network.outline.layers, config.layers)  # even if no method takes layers
@@ -119,13 +121,18 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         progress.advance(1)
         loaded = numbers.counted(images.listed, "image")
         progress.finish(loaded)
-        engine = Engine.local(config.engine.batch, config.engine.memory_budget)
+        engine = Engine.local(
+            config.engine.batch,
+            config.engine.memory_budget,
+            early_ranking=config.engine.early_ranking,
+            bfloat16=config.engine.bfloat16,
+        )
         jobs = [
             _prepare(name, chosen, config=config, model=model, images=images, engine=engine)
             for name in chosen.methods
         ]
         stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
-        results = _compute(jobs, engine, progress, stages)
+        results = _compute(jobs, engine, progress, stages, painter)
         text = _config_yaml(node)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
         report = Report(
@@ -150,13 +157,15 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
             return Outcome(target, report, tuple(stages), time.perf_counter() - begun, False)
         started = time.perf_counter()
         progress.start("results and pages", 1)
-        write_results(report, folder)
-        render_report(report, folder)
+        with ThreadPoolExecutor(1) as beside:
+            stored = beside.submit(write_results, report, folder)
+            render_report(report, folder, painter)
+            stored.result()
         progress.advance(1)
         progress.finish("HTML, PDF")
         now = time.perf_counter()
         stages.append(Stage("results and pages", "HTML, PDF", now - started))
-        _write_log(folder, stages, now - begun)
+        _write_log(folder, stages, now - begun, engine.told)
     return Outcome(target, report, tuple(stages), time.perf_counter() - begun)
 
 
@@ -228,9 +237,16 @@ def _prepare(
 
 
 def _compute(
-    jobs: Sequence[_Job], engine: Engine, progress: Progress, stages: list[Stage]
+    jobs: Sequence[_Job],
+    engine: Engine,
+    progress: Progress,
+    stages: list[Stage],
+    painter: Painter,
 ) -> dict[str, Result]:
-    """What every method made, by its name; those that test maps come last."""
+    """What every method made, by its name; those that test maps come last.
+
+    A method's pictures are drawn and encoded while the next ones compute.
+    """
     results: dict[str, Result] = {}
     for job in sorted(jobs, key=lambda job: job.method.needs_maps):
         began = time.perf_counter()
@@ -243,6 +259,8 @@ def _compute(
                 replace(job.context, advance=progress.advance, explained=explained)
             )
             progress.finish(made)
+        if _writes():
+            painter.ahead(result.blocks)
         results[job.name] = result
         programs = engine.programs - sum(stage.programs for stage in stages)
         stages.append(Stage(job.name, made, time.perf_counter() - began, programs))
@@ -310,12 +328,13 @@ def _config_yaml(node: DictConfig) -> str:
     return OmegaConf.to_yaml(copied, resolve=True)
 
 
-def _write_log(folder: Path, stages: Sequence[Stage], seconds: float) -> None:
-    """Clock, host and timings; the one file of a report that is never hashed."""
+def _write_log(folder: Path, stages: Sequence[Stage], seconds: float, told: Sequence[str]) -> None:
+    """Clock, host, timings and what was measured; the one file of a report that is never hashed."""
     lines = [
         f"finished {datetime.now().astimezone().isoformat(timespec='seconds')}",
         f"host {socket.gethostname()}, {platform.platform()}",
         *(f"{stage.seconds:9.3f} s  {stage.name}: {stage.made}" for stage in stages),
         f"{seconds:9.3f} s  total",
+        *told,
     ]
     (folder / LOG).write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import zipfile
 from collections.abc import Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +20,7 @@ import numpy as np
 from reportgen.core import results
 from reportgen.core.errors import OutputError
 from reportgen.core.report import Report
+from reportgen.data.stream import cores
 
 RESULTS = "results.json"
 SUMS = "SHA256SUMS"
@@ -123,14 +125,16 @@ def checksums(folder: Path) -> str:
 
 
 def write_results(report: Report, folder: Path) -> None:
-    """Write results.json and arrays/*.npz."""
+    """Write results.json and arrays/*.npz, several of these at once."""
     data, arrays = results.dump(report)
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / RESULTS).write_text(text + "\n", encoding="utf-8")
     if arrays:
         (folder / ARRAYS).mkdir()
-    for name, named in arrays.items():
-        _write_npz(folder / ARRAYS / name, named)
+    with ThreadPoolExecutor(cores()) as pool:
+        paths = [folder / ARRAYS / name for name in arrays]
+        for _ in pool.map(_write_npz, paths, arrays.values()):
+            pass  # what went wrong in a thread is raised here
 
 
 def _write_npz(path: Path, arrays: Mapping[str, np.ndarray]) -> None:

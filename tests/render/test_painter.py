@@ -1,5 +1,7 @@
 """Pictures are the same whoever draws them and when, are drawn once, and fail aloud."""
 
+import os
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -59,6 +61,9 @@ def test_every_picture_of_a_page_is_begun_early(tmp_path, monkeypatch):
                 if isinstance(block, blocks.Heatmap)
             ),
         )
+        assert painter._early
+        for file in painter._early.values():
+            file.result()
         begun = []
         submit = painter._pool.submit
 
@@ -177,6 +182,25 @@ def test_an_interruption_waits_for_no_picture_that_is_not_begun():
     assert drawn == [0]
     time.sleep(0.05)
     assert drawn == [0]
+
+
+def test_a_picture_that_waits_is_wanted_now():
+    """It does not stay behind those of other pages in the pool that yields to everyone."""
+    go = threading.Event()
+    with Painter(1) as painter:
+        painter._aside.submit(go.wait, 30)
+        painter.ahead([heatmap()])
+        files = [painter.picture(sketch) for sketch in sketches(heatmap())]
+        assert all(file.result(30) for file in files)
+        go.set()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="threads have no priority of their own")
+def test_drawing_ahead_yields_to_computation():
+    with Painter(1) as painter:
+        ahead = painter._aside.submit(os.nice, 0).result()
+        wanted = painter._pool.submit(os.nice, 0).result()
+    assert (ahead, wanted) == (19, os.nice(0))
 
 
 def test_no_more_pictures_are_in_memory_than_there_are_threads():
