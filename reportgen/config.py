@@ -164,6 +164,9 @@ class EngineConfig:
       cpu_lowerings: on a CPU, run networks in operations that it is faster at.
       batch: images or units that are computed at once on each device, at the most.
       memory_budget: bytes that a program may take on each device; None for a share of what it has.
+      early_ranking: leave behind what will not be drawn; ``check`` climbs all and tells who would
+        have been missed.
+      bfloat16: synthesise by networks of 16-bit numbers; ``auto`` wherever that is faster.
       hosts: that make one report together; ``auto`` where a cluster's variables name them.
     """
 
@@ -171,6 +174,8 @@ class EngineConfig:
     cpu_lowerings: Switch
     batch: Count
     memory_budget: Bytes | None
+    early_ranking: Switch | Literal["check"]
+    bfloat16: Switch | Literal["auto"]
     hosts: HostsConfig | Literal["auto"] | None
 
 

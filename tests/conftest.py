@@ -163,12 +163,17 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
         mine = [o for o in overrides if not o.startswith("method.") or f".{name}." in o]
         config = read(composed(f"method={name}", *mine))
         chosen = chosen_methods(config, mine)
+        engine = Engine.local(
+            config.engine.batch,
+            early_ranking=config.engine.early_ranking,
+            bfloat16=config.engine.bfloat16,
+        )
         job = pipeline._prepare(
             name,
             chosen,
             config=config,
             model=model or lenet,
-            engine=Engine.local(config.engine.batch),
+            engine=engine,
             images=images or digits,
         )
         assert job.context is not None

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from itertools import islice
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import jax
 import numpy as np
@@ -80,6 +80,10 @@ class Engine:
       hosts: how many work together; ``host`` is the number of this one, from 0.
       compiled: shapes that each program was compiled for, by the program's name.
       limits: rows at once that memory allowed, where it is less than ``batch``.
+      early_ranking: units that will not be drawn need not be climbed to the end; ``check`` climbs
+        them all the same and tells how many would have been missed.
+      bfloat16: whether pictures are synthesised by networks of 16-bit numbers.
+      told: what was measured on the way, in lines for the log.
     """
 
     batch: int
@@ -89,11 +93,19 @@ class Engine:
     limits: dict[Program, int] = field(default_factory=dict)
     hosts: int = 1
     host: int = 0
+    early_ranking: bool | Literal["check"] = True
+    bfloat16: bool = False
+    told: list[str] = field(default_factory=list)
+
+    @property
+    def on_cpu(self) -> bool:
+        """Whether the devices are the machine's own cores."""
+        return self.devices[0].platform == "cpu"
 
     @property
     def in_flight(self) -> int:
         """Chunks that are asked for before the first is done; a CPU has no time to spare."""
-        return 1 if self.devices[0].platform == "cpu" else _IN_FLIGHT
+        return 1 if self.on_cpu else _IN_FLIGHT
 
     @property
     def programs(self) -> int:
@@ -101,8 +113,19 @@ class Engine:
         return sum(map(len, self.compiled.values()))
 
     @classmethod
-    def local(cls, batch: int, budget: int | None = None) -> Engine:
-        """On all devices of this host, with the memory that they have."""
+    def local(
+        cls,
+        batch: int,
+        budget: int | None = None,
+        *,
+        early_ranking: bool | Literal["check"] = True,
+        bfloat16: bool | Literal["auto"] = "auto",
+    ) -> Engine:
+        """On all devices of this host, with the memory that they have.
+
+        Args:
+          bfloat16: ``auto`` for wherever it is faster: not on a CPU.
+        """
         devices = tuple(jax.local_devices())
         return cls(
             batch,
@@ -110,6 +133,8 @@ class Engine:
             devices,
             hosts=jax.process_count(),
             host=jax.process_index(),
+            early_ranking=early_ranking,
+            bfloat16=devices[0].platform != "cpu" if bfloat16 == "auto" else bfloat16,
         )
 
     def map(
@@ -189,15 +214,21 @@ class Engine:
         self, program: Program, limit: int, model: Model, rows: Rows
     ) -> Callable[[Model, Rows], Any] | None:
         """The program for chunks of a size; None, and the limit halved, if it takes too much."""
-        leaves, tree = jax.tree.flatten((model, rows))
-        signature = tuple((leaf.shape, leaf.dtype) for leaf in leaves)
-        key = program, limit, tree, signature, self.devices
-        made = _compiled(*key)
-        self.compiled.setdefault(program.name, set()).add(key)
+        made = self.prepared(program, limit, model, rows)
+        self.count(program, limit, model, rows)
         if made.bytes > self.budget:
             self._halve(program, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
             return None
         return made
+
+    def prepared(self, program: Program, limit: int, model: Model, rows: Rows) -> Compiled:
+        """The program, compiled for chunks of these shapes; a thread of its own may ask."""
+        return _compiled(program, limit, *_signature(model, rows), self.devices)
+
+    def count(self, program: Program, limit: int, model: Model, rows: Rows) -> None:
+        """Remember that a program was used for chunks of these shapes."""
+        key = program, limit, *_signature(model, rows), self.devices
+        self.compiled.setdefault(program.name, set()).add(key)
 
     def _halve(self, program: Program, why: str) -> None:
         limit = self.limits.get(program, self.batch)
@@ -216,17 +247,19 @@ class Engine:
 
 
 @dataclass(frozen=True)
-class _Compiled:
+class Compiled:
     """A program for chunks of one size.
 
     Attributes:
       bytes: that it takes on each device while it runs.
       places: shardings of model and rows; None on one device.
+      returns: shapes of what it returns.
     """
 
     run: Callable[[Model, Rows], Any]
     bytes: int
     places: tuple[NamedSharding, NamedSharding] | None
+    returns: Any = None
 
     def __call__(self, model: Model, rows: Rows) -> Any:
         if self.places is not None:
@@ -241,7 +274,7 @@ def _compiled(
     tree: Any,
     signature: tuple[tuple[tuple[int, ...], Any], ...],
     devices: tuple[jax.Device, ...],
-) -> _Compiled:
+) -> Compiled:
     def run(model: Model, rows: Rows) -> Any:
         return program(limit, model, *rows)
 
@@ -265,7 +298,12 @@ def _compiled(
     made = jax.jit(run).lower(*shapes).compile()
     needs = made.memory_analysis()
     taken = int(needs.temp_size_in_bytes + needs.output_size_in_bytes) if needs else 0
-    return _Compiled(made, taken, places)
+    return Compiled(made, taken, places, made.out_info)
+
+
+def _signature(model: Model, rows: Rows) -> tuple[Any, tuple[tuple[tuple[int, ...], Any], ...]]:
+    leaves, tree = jax.tree.flatten((model, rows))
+    return tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 class Replayed:

@@ -67,11 +67,11 @@ class Caricature(Ascent):
         objective = Objective(kind="likeness", path=layer.path, power=self.power)
         plan = self.plan(context, objective, images.shape[1:3])
         made = procedure.synthesise(
-            model,
+            self.network(context),
             plan,
             range(len(images)),
             key=fold_in_name(context.key, layer.path),
-            batch=at_once(self.batch, context.engine.batch),
+            batch=at_once(self.batch, context.engine, len(images)),
             advance=context.advance,
             images=images,
         )

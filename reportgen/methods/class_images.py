@@ -85,7 +85,7 @@ class ClassImages(Ascent):
         values = self.values
         low, high = values["value_range"]
         return class_score.synthesise(
-            context.model,
+            self.network(context),
             classes,
             class_score.Penalties(
                 tv_weight=values["tv_weight"],
@@ -101,15 +101,16 @@ class ClassImages(Ascent):
             start=values["start"],
             amount=values["noise"],
             jitter=values["jitter"][0],
-            batch=at_once(self.batch, context.engine.batch),
+            batch=at_once(self.batch, context.engine, len(classes)),
             advance=context.advance,
         )
 
     def _ascended(self, context: Context, classes: list[int]) -> class_score.ClassImages:
-        model, batch = context.model, at_once(self.batch, context.engine.batch)
+        model = context.model
+        batch = at_once(self.batch, context.engine, len(classes))
         objective = Objective(kind="class", path=self._differing(model))
         made = procedure.synthesise(
-            model,
+            self.network(context),
             self.plan(context, objective, self.sides(model, square=False)),
             classes,
             key=context.key,

@@ -91,11 +91,16 @@ class Filters(UnitAscent):
     def _layer(self, context: Context, layer: LayerInfo) -> tuple[Group, list[Finding]]:
         units = self._units(layer)
         subtitle = "output " + "×".join(str(side) for side in layer.shape)
-        made = self.made(context, layer, units)
+        wanted = None if self.keep is None else math.isqrt(self.keep) ** 2
+        made = self.made(context, layer, units, wanted)
         if isinstance(made, str):
             return Group(title=layer.path, subtitle=subtitle, blocks=(Text(text=made),)), []
         # By score, the highest first; a stable sort keeps equal ones in the layer's order.
-        order = [i for i in np.argsort(-made.score, kind="stable") if made.alive[i]]
+        scores = np.argsort(-made.score, kind="stable")
+        order = [i for i in scores if made.alive[i] and not made.left_after[i]]
+        behind = sorted(
+            (i for i in scores if made.left_after[i]), key=lambda i: -made.left_after[i]
+        )
         dead = [i for i in range(len(units)) if not made.alive[i]]
         shown = order[: self.keep]
         if self.images == 1:
@@ -110,7 +115,7 @@ class Filters(UnitAscent):
         if dead:
             findings.append(self._dead(layer, [units[i] for i in dead], made.score[dead], units))
             blocks.append(Text(text=f"{findings[0].message} Not drawn.", tone="warning"))
-        blocks.append(self._table(layer, made, units, order, dead, len(shown)))
+        blocks.append(self._table(layer, made, units, (order, behind, dead), len(shown)))
         return Group(title=layer.path, subtitle=subtitle, blocks=tuple(blocks)), findings
 
     def _montage(
@@ -190,12 +195,14 @@ class Filters(UnitAscent):
         layer: LayerInfo,
         made: Made,
         units: list[int],
-        order: list[int],
-        dead: list[int],
+        groups: tuple[list[int], list[int], list[int]],
         shown: int,
     ) -> Table:
+        """Its rows are of those that were climbed to the end, those left behind, and the dead."""
+        order, behind, dead = groups
         starts = () if made.first is None else ("start",)
         ranks: list[tuple[int, int | str]] = [(i, rank) for rank, i in enumerate(order, 1)]
+        ranks += [(i, f"left after size {made.left_after[i]}") for i in behind]
         ranks += [(i, "dead") for i in dead]
         return Table(
             columns=("unit", self.score_name, "rank", "drawn", *starts),
@@ -204,12 +211,14 @@ class Filters(UnitAscent):
                     units[i],
                     float(made.score[i]),
                     rank,
-                    rank != "dead" and int(rank) <= shown,
+                    isinstance(rank, int) and rank <= shown,
                     *(() if made.first is None else (float(made.first[i]),)),
                 )
                 for i, rank in ranks
             ),
             caption="Loss: mean activation before the last step."
+            + " A filter whose loss was too low to be drawn was left after the size named, with "
+            "its loss there; engine.early_ranking=false climbs all to the end." * bool(behind)
             if self.preset == "keras_seed"
             else f"Score: {self.climbed(layer)} of the finished picture; start: of the first.",
         )

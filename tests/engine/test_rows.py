@@ -106,7 +106,7 @@ def test_full_memory_halves_the_chunks(
                 raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory")
             return made.run(model, rows)
 
-        return engine_rows._Compiled(run, made.bytes, made.places)
+        return engine_rows.Compiled(run, made.bytes, made.places)
 
     monkeypatch.setattr(engine_rows, "_compiled", compiled)
     monkeypatch.setattr(Engine, "in_flight", 2)
@@ -126,7 +126,7 @@ def test_other_errors_are_not_caught(lenet: Any, monkeypatch: pytest.MonkeyPatch
         raise jax.errors.JaxRuntimeError("INTERNAL: no")
 
     monkeypatch.setattr(
-        engine_rows, "_compiled", lambda *key: engine_rows._Compiled(broken, 0, None)
+        engine_rows, "_compiled", lambda *key: engine_rows.Compiled(broken, 0, None)
     )
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
         list(Engine.local(8).map(Squares(), lenet, source(9), 9))

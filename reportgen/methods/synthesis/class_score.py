@@ -54,7 +54,7 @@ class ClassImages(NamedTuple):
 @jax.jit
 def logits(model: Model, shown: jax.Array) -> jax.Array:
     """Logits (N, classes) of pictures of the network's size (N, H, W, C), 0..255."""
-    return model.apply(model.spec.normalise(shown))[0]
+    return model.apply(model.spec.normalise(shown))[0].astype(jnp.float32)
 
 
 @jax.jit

@@ -20,35 +20,44 @@ Deviations from the script:
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import pairwise
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.engine.ladder import Ladder, Rung
+from reportgen.engine.rows import Engine
 from reportgen.methods.synthesis.ascent import EPSILON, noise, unit_step
-from reportgen.methods.synthesis.batches import batches
+from reportgen.methods.synthesis.batches import Trial
 from reportgen.methods.synthesis.narrow import can_cut, cut
 from reportgen.methods.synthesis.objectives import mean_activation
+from reportgen.methods.synthesis.ranking import Ranking
 from reportgen.methods.synthesis.transforms import resize, standardise, unstandardise
 from reportgen.models.base import Model
 
 
 class State(NamedTuple):
-    """Pictures on their way up.
+    """Pictures of N units on their way up, the rows that a ``Climb`` takes and returns.
 
     Attributes:
+      units: (N,) channels.
       pixels: (N, s, s, C) in the unit of 0..255 pixels, not bounded.
       loss: (N,) before the last step; of a filter without response, where it was found so.
       alive: (N,) False once there was neither a response nor a gradient to one: a dead filter.
+      step_size: (N,) of each.
     """
 
+    units: jax.Array
     pixels: jax.Array
     loss: jax.Array
     alive: jax.Array
+    step_size: jax.Array
 
 
 class Filters(NamedTuple):
@@ -58,11 +67,14 @@ class Filters(NamedTuple):
       pictures: (N, size, size, C) float32 in [0, 1], RGB or grey.
       loss: (N,) mean activation before the last step.
       alive: (N,) False for a filter without response; its picture is black.
+      climbed: (N,) sizes. One that was left behind has none of the last; its picture is black too,
+        and its loss that of its last size.
     """
 
     pictures: np.ndarray
     loss: np.ndarray
     alive: np.ndarray
+    climbed: np.ndarray
 
 
 @partial(jax.jit, static_argnames=("side", "channels"))
@@ -71,68 +83,75 @@ def begin(
     units: jax.Array,
     start: float,
     amount: float,
+    step_size: float,
     *,
     side: int,
     channels: int,
 ) -> State:
     """Grey with a little noise."""
+    count = len(units)
     pixels = noise(key, units, start, amount, (side, side, channels))
-    return State(pixels, jnp.zeros(len(units)), jnp.ones(len(units), bool))
+    alive, step = jnp.ones(count, bool), jnp.full(count, step_size, jnp.float32)
+    return State(units, pixels, jnp.zeros(count), alive, step)
 
 
-@partial(jax.jit, static_argnames=("path", "subtract_mean", "rectify"), donate_argnames=("state",))
-def climb(
-    model: Model,
-    state: State,
-    units: jax.Array,
-    step_size: float,
-    *,
-    path: str,
-    subtract_mean: bool,
-    rectify: bool,
-) -> State:
-    """One step: the pixels move by ``step_size`` times the gradient over its root mean square.
+@dataclass(frozen=True, kw_only=True)
+class Climb:
+    """The program of one size: its steps, and on to the next size.
 
-    One compilation serves all units and steps of a layer at one size. The loop is Python's: inside
-    ``lax.scan`` XLA's CPU backend computes a convolution's gradient several times slower.
+    One compilation serves all units and step sizes of a layer. The state stays in place from step
+    to step, on the device.
+
+    Attributes:
+      path: the layer.
+      side: of the pictures that are returned.
+      narrow: for one unit, cut the layer down to it.
+      last: return finished pictures in [0, 1], black for a filter without response after all.
     """
 
-    def losses(pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x = model.spec.normalise(pixels, subtract_mean=subtract_mean)
-        activation = model.activation(path, x)
-        loss = plain = mean_activation(activation, units, rectify=False)
-        if rectify:
-            loss = mean_activation(activation, units, rectify=True)
-        # Without any response the rectified mean has no gradient; the plain one leads to one.
-        return jnp.where(loss > EPSILON, loss, plain).sum(), loss
+    path: str
+    steps: int
+    side: int
+    subtract_mean: bool
+    rectify: bool
+    narrow: bool = False
+    last: bool = False
+    name: str = "filters"
 
-    gradient, loss = jax.grad(losses, has_aux=True)(state.pixels)
-    way_up = (gradient != 0).any(axis=(1, 2, 3))
-    return State(
-        state.pixels + unit_step(gradient) * step_size,
-        jnp.where(state.alive, loss, state.loss),
-        state.alive & ((loss > EPSILON) | way_up) & ~jnp.isnan(loss),
-    )
+    def __call__(self, batch: int, model: Model, *rows: jax.Array) -> State:
+        state = State(*rows)
+        channels = state.units
+        if self.narrow and len(channels) == 1:
+            model, channels = cut(model, self.path, channels[0]), jnp.zeros_like(channels)
+        step = partial(self._step, model, channels)
+        state = jax.lax.fori_loop(0, self.steps, lambda _, below: step(below), state)
+        larger = resize(standardise(state.pixels), self.side)
+        pixels = unstandardise(larger, state.pixels)
+        if not self.last:
+            return state._replace(pixels=pixels)
+        alive = state.alive & (state.loss > EPSILON)
+        pixels = jnp.where(alive[:, None, None, None], standardise(pixels), 0.0)
+        return state._replace(pixels=pixels, alive=alive)
 
+    def _step(self, model: Model, channels: jax.Array, state: State) -> State:
+        """The pixels move by the step size times the gradient over its root mean square."""
 
-@partial(jax.jit, static_argnames="side")
-def enlarge(state: State, *, side: int) -> State:
-    """To the next size, with mean and deviation kept."""
-    larger = resize(standardise(state.pixels), side)
-    return state._replace(pixels=unstandardise(larger, state.pixels))
+        def losses(pixels: jax.Array) -> tuple[jax.Array, jax.Array]:
+            x = model.spec.normalise(pixels, subtract_mean=self.subtract_mean)
+            activation = model.activation(self.path, x).astype(jnp.float32)
+            loss = plain = mean_activation(activation, channels, rectify=False)
+            if self.rectify:
+                loss = mean_activation(activation, channels, rectify=True)
+            # Without any response the rectified mean has no gradient; the plain one leads to one.
+            return jnp.where(loss > EPSILON, loss, plain).sum(), loss
 
-
-@jax.jit
-def finish(state: State) -> State:
-    """Pictures in [0, 1]; black for a filter that has no response after all."""
-    alive = state.alive & (state.loss > EPSILON)
-    pixels = jnp.where(alive[:, None, None, None], standardise(state.pixels), 0.0)
-    return state._replace(pixels=pixels, alive=alive)
-
-
-@partial(jax.jit, static_argnames="path")
-def _activation(model: Model, x: jax.Array, *, path: str) -> jax.Array:
-    return model.activation(path, x)
+        gradient, loss = jax.grad(losses, has_aux=True)(state.pixels)
+        way_up = (gradient != 0).any(axis=(1, 2, 3))
+        return state._replace(
+            pixels=state.pixels + unit_step(gradient) * state.step_size[:, None, None, None],
+            loss=jnp.where(state.alive, loss, state.loss),
+            alive=state.alive & ((loss > EPSILON) | way_up) & ~jnp.isnan(loss),
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -155,8 +174,30 @@ class Job:
     subtract_mean: bool
     rectify: bool
 
+    def climbs(self, path: str, *, narrow: bool = False) -> list[Climb]:
+        """The program of each size."""
+        return [
+            Climb(
+                path=path,
+                steps=self.steps,
+                side=side,
+                subtract_mean=self.subtract_mean,
+                rectify=self.rectify,
+                narrow=narrow,
+                last=side_number == len(self.sides) - 1,
+            )
+            for side_number, side in enumerate(self.sides[1:], 1)
+        ]
+
+    def begun(self, key: jax.Array, units: np.ndarray, size: int, channels: int) -> State:
+        """States of some units (N,) at one of the sizes, before they climb."""
+        side = self.sides[size]
+        numbers = self.start, self.noise, self.step_size
+        return begin(key, jnp.asarray(units), *numbers, side=side, channels=channels)
+
 
 def synthesise(
+    engine: Engine,
     model: Model,
     path: str,
     units: Sequence[int],
@@ -165,49 +206,130 @@ def synthesise(
     key: jax.Array,
     batch: int,
     advance: Callable[[int], None],
+    ranking: Ranking | None = None,
 ) -> Filters:
     """The whole job for some units of one layer.
 
+    The dead are given up after the first size, the unpromising where the ranking says so. Between
+    sizes the pictures stay on the devices; only who goes on is decided here.
+
     Args:
       key: of the layer; each unit folds in its index, so that no picture depends on the others.
-      batch: units computed at once. One at a time, a convolution is cut down to its one unit.
-      advance: told of every finished batch.
+      batch: units computed at once on each device. One at a time, a convolution is cut down to its
+        one unit.
+      advance: told of every unit that is finished or given up.
+      ranking: who goes on; None for all.
     """
-    first = partial(begin, key, side=job.sides[0], channels=model.spec.channels)
+    depth, across = model.spec.channels, len(engine.devices)
+    chosen = np.asarray(units, np.int32)
     narrow = False
     if batch == 1:
-        pixels = first(jnp.asarray(units[:1]), job.start, job.noise).pixels
+        pixels = job.begun(key, chosen[:1], 0, depth).pixels
         x = model.spec.normalise(pixels, subtract_mean=job.subtract_mean)
-        narrow = can_cut(model, path, units[0], x, _activation)
-    done = []
-    for part, wanted in batches(units, batch):
-        chosen = jnp.asarray(part)
-        state = first(chosen, job.start, job.noise)
-        if narrow:
-            state = ascend(cut(model, path, chosen[0]), path, state, jnp.zeros_like(chosen), job)
-        else:
-            state = ascend(model, path, state, chosen, job)
-        done.append([np.asarray(array)[:wanted] for array in state])
-        advance(wanted)
-    return Filters(*(np.concatenate(arrays) for arrays in zip(*done, strict=True)))
+        narrow = can_cut(model, path, units[0], x)
+    climbs = job.climbs(path, narrow=narrow)
+    made = Filters(
+        np.zeros((len(units), job.sides[-1], job.sides[-1], depth), np.float32),
+        *(np.zeros(len(units), kind) for kind in (np.float32, bool, np.int32)),
+    )
+    stages = _stages(len(climbs), len(units), ranking)
+    rungs = [
+        Rung(climb, min(batch, -(-most // across)))
+        for first, stop, most in stages
+        for climb in climbs[first:stop]
+    ]
+    climbing = np.arange(len(units))
+    below: list[State] = []
+    where: dict[int, tuple[int, int]] = {}
+    with Ladder(engine, model, rungs) as ladder:
+        for first, stop, _ in stages:
+            parts = [*_parts(climbing, ladder.size(first))]
+            if first == 0:
+                states = (job.begun(key, chosen[full], 0, depth) for _, full in parts)
+            else:
+                states = (_together(below, [where[i] for i in full]) for _, full in parts)
+            held, place = list[State](), dict[int, tuple[int, int]]()
+            for (part, _), state in zip(parts, _climbed(ladder, states, first, stop), strict=True):
+                made.loss[part], made.alive[part] = (
+                    np.asarray(array)[: len(part)] for array in (state.loss, state.alive)
+                )
+                made.climbed[part] = stop
+                if stop == len(climbs):
+                    made.pictures[part] = np.asarray(state.pixels)[: len(part)]
+                    advance(len(part))
+                else:
+                    place |= {i: (len(held), row) for row, i in enumerate(part)}
+                    held.append(state)
+            below, where = held, place
+            left = climbing[made.alive[climbing]]
+            if ranking is not None:
+                left = ranking.keeps(stop, left, made.loss[left])
+            if stop < len(climbs):
+                advance(len(climbing) - len(left))
+            climbing = left
+            if not len(climbing):
+                break
+    if ranking is not None:
+        engine.told += [
+            f"filters of {path}: {line}"
+            for line in ranking.told(climbing, made.loss[climbing], len(climbs))
+        ]
+    return made
 
 
-def ascend(model: Model, path: str, state: State, channels: jax.Array, job: Job) -> State:
-    """Through all sizes; the pixels that come back are finished pictures, black for the dead."""
-    for side in job.sides[1:]:
-        for _ in range(job.steps):
-            state = climb(
-                model,
-                state,
-                channels,
-                job.step_size,
-                path=path,
-                subtract_mean=job.subtract_mean,
-                rectify=job.rectify,
-            )
-        # A filter without response shows it at once; the large sizes are spared it.
-        if not state.alive.any():
-            count, *_, depth = state.pixels.shape
-            return state._replace(pixels=jnp.zeros((count, job.sides[-1], job.sides[-1], depth)))
-        state = enlarge(state, side=side)
-    return finish(state)
+def trial(engine: Engine, model: Model, path: str, job: Job, key: jax.Array) -> Trial:
+    """Two steps at the largest size, where most of the time goes."""
+    last = len(job.sides) - 2
+    return Trial(
+        engine,
+        replace(job.climbs(path)[last], steps=2),
+        model,
+        lambda size: job.begun(key, np.zeros(size, np.int32), last, model.spec.channels),
+        (job.sides[last],),
+    )
+
+
+def _stages(sizes: int, count: int, ranking: Ranking | None) -> list[tuple[int, int, int]]:
+    """Sizes from the first to before the second that at most so many units climb."""
+    cuts = () if ranking is None else ranking.cuts
+    stops = sorted({0, 1, sizes, *(cut.after for cut in cuts)})
+    dropping = () if ranking is None or ranking.check else cuts
+    return [
+        (first, stop, min([count, *(cut.keep for cut in dropping if cut.after <= first)]))
+        for first, stop in pairwise(stops)
+    ]
+
+
+def _parts(climbing: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Parts of at most so many, and each filled up with copies of its last."""
+    for start in range(0, len(climbing), size):
+        part = climbing[start : start + size]
+        yield part, np.concatenate([part, np.repeat(part[-1:], size - len(part))])
+
+
+def _climbed(ladder: Ladder, states: Iterable[State], first: int, stop: int) -> Iterator[State]:
+    """Every chunk's state at the end of some sizes."""
+    waiting = deque[State]()
+    for state in states:
+        for number in range(first, stop):
+            state = State(*ladder.run(number, state))
+        waiting.append(state)
+        if len(waiting) >= ladder.in_flight:
+            yield waiting.popleft()
+    yield from waiting
+
+
+def _together(held: Sequence[State], places: Sequence[tuple[int, int]]) -> State:
+    """The states at some places, chunk and row, as a chunk of their own."""
+    chunk, rows = held[places[0][0]], [row for _, row in places]
+    if {number for number, _ in places} == {places[0][0]} and rows == [*range(len(chunk.units))]:
+        return chunk
+    return _gathered(tuple(held[number] for number, _ in places), np.asarray(rows))
+
+
+@jax.jit
+def _gathered(sources: tuple[State, ...], rows: jax.Array) -> State:
+    def stacked(*arrays: jax.Array) -> jax.Array:
+        return jnp.stack([array[rows[i]] for i, array in enumerate(arrays)])
+
+    return jax.tree.map(stacked, *sources)

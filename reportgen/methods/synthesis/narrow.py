@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 
 import jax
 import jax.numpy as jnp
@@ -10,15 +11,18 @@ import jax.numpy as jnp
 from reportgen.models.base import Model
 
 
-def _cut(model: Model, path: str, unit: jax.Array) -> Model:
+def cut(model: Model, path: str, unit: jax.Array) -> Model:
+    """The network with a layer of one unit; all other parameters are the very same arrays."""
+    names = model.layer(path).names
     parameters = dict(model.parameters)
-    for name in model.layer(path).names:
+    for name in names:
         array = parameters[name]
         parameters[name] = jax.lax.dynamic_slice_in_dim(array, unit, 1, axis=-1)
-    return model.with_parameters(parameters)
-
-
-cut = jax.jit(_cut, static_argnums=1)
+    kernels = zip(model.kernels or (), model.turned, strict=True)
+    turned = tuple(
+        form.turned(parameters[name]) if name in names else kept for (name, form), kept in kernels
+    )
+    return replace(model, parameters=parameters, turned=turned)
 
 
 @jax.jit
@@ -27,9 +31,17 @@ def _difference(whole: jax.Array, narrow: jax.Array, unit: jax.Array) -> jax.Arr
     return jnp.abs(narrow - wanted).max() / (jnp.abs(wanted).max() + 1e-7)
 
 
-def can_cut(
-    model: Model, path: str, unit: int, x: jax.Array, run: Callable[..., jax.Array]
-) -> bool:
+@partial(jax.jit, static_argnames="path")
+def _whole(model: Model, x: jax.Array, *, path: str) -> jax.Array:
+    return model.activation(path, x)
+
+
+@partial(jax.jit, static_argnames="path")
+def _narrow(model: Model, unit: jax.Array, x: jax.Array, *, path: str) -> jax.Array:
+    return cut(model, path, unit).activation(path, x)
+
+
+def can_cut(model: Model, path: str, unit: int, x: jax.Array) -> bool:
     """Whether the layer with the parameters of one unit alone gives that unit's map.
 
     It does for an ordinary convolution. A grouped one, one whose weights are normalised together,
@@ -37,19 +49,17 @@ def can_cut(
 
     Args:
       x: inputs (1, H, W, C) to compare at.
-      run: ``run(model, x, path=…)`` the layer's output, compiled.
     """
     layer = model.layer(path)
     if layer.kind != "conv" or not layer.parameters or layer.round is not None:
         return False
     if any(shape[-1:] != layer.shape[-1:] for _, shape in layer.parameters):
         return False
-    narrow = cut(model, path, jnp.int32(unit))
     try:
-        seen = run(narrow, x, path=path)
+        seen = _narrow(model, jnp.int32(unit), x, path=path)
     except Exception:  # noqa: BLE001 (each framework has errors of its own for a shape that is off)
         return False
-    whole = run(model, x, path=path)
+    whole = _whole(model, x, path=path)
     if seen.shape != (*whole.shape[:-1], 1):
         return False
     return bool(_difference(whole, seen, jnp.int32(unit)) < 1e-4)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import jax
 import jax.numpy as jnp
@@ -44,8 +44,8 @@ class Objective:
         x = model.spec.normalise(shown)
         if self.kind == "class":
             logits, layers = model.apply(x)
-            return chosen(logits, goal), layers.get(self.path)
-        activation = model.activation(self.path, x)
+            return chosen(_exact(logits), goal), _exact(layers.get(self.path))
+        activation = _exact(model.activation(self.path, x))
         if activation.ndim == 2:  # units without a map are maps of one place
             activation = activation[:, None, None]
         if self.kind == "channel":
@@ -55,8 +55,13 @@ class Objective:
         if self.kind == "direction":
             return direction(activation, goal, self.power), activation
         assert target is not None, "likeness needs an image"
-        own = model.activation(self.path, model.spec.normalise(target))
+        own = _exact(model.activation(self.path, model.spec.normalise(target)))
         return likeness(activation, own, self.power), activation
+
+
+def _exact(array: Any) -> Any:
+    """In float32, whatever the network computes in."""
+    return None if array is None else array.astype(jnp.float32)
 
 
 def mean_activation(activation: jax.Array, units: jax.Array, *, rectify: bool) -> jax.Array:

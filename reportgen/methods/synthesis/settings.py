@@ -23,6 +23,7 @@ from reportgen.methods.base import Context, Method
 from reportgen.methods.synthesis.objectives import Objective
 from reportgen.methods.synthesis.pictures import check_drawable
 from reportgen.methods.synthesis.plan import Plan, plan
+from reportgen.methods.synthesis.precision import in_bfloat16
 from reportgen.methods.synthesis.presets import ASCENTS, KINDS, in_words, resolve, word
 from reportgen.models.base import Model
 
@@ -101,6 +102,10 @@ class Ascent(Method):
             f"{self.preset}: ascent of {climbed}{several}; {KINDS[self.preset].source}; "
             f"{in_words(values)}"
         )
+
+    def network(self, context: Context) -> Model:
+        """The network that is climbed, in the numbers that the engine is set to."""
+        return in_bfloat16(context.model) if context.engine.bfloat16 else context.model
 
     def needed(self, context: Context) -> None:
         """Refuse what cannot be drawn, or has no images where they are needed."""

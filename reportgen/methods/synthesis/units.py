@@ -17,6 +17,7 @@ from reportgen.methods.base import Context, fold_in_name
 from reportgen.methods.synthesis import keras_seed, presets, procedure
 from reportgen.methods.synthesis.batches import at_once
 from reportgen.methods.synthesis.objectives import Objective
+from reportgen.methods.synthesis.ranking import Ranking, cuts
 from reportgen.methods.synthesis.schedule import sizes, usable_sides
 from reportgen.methods.synthesis.settings import Ascent
 from reportgen.models.base import LayerInfo, Model
@@ -33,6 +34,8 @@ class Made:
       score: (N,) what was climbed: mean over the M. ``first`` is that of the starts, if known.
       alive: (N,) False for a unit without response.
       left_out: sizes at which the layer has no map.
+      left_after: (N,) sizes after which a unit was left behind as it would not be drawn, its score
+        that of then and its picture black; 0 for all others.
       climbed: the score in words. ``formula``: and how it was climbed, for captions.
     """
 
@@ -42,6 +45,7 @@ class Made:
     first: np.ndarray | None
     alive: np.ndarray
     left_out: Sequence[int]
+    left_after: np.ndarray
     climbed: str
     formula: str
 
@@ -84,10 +88,15 @@ class UnitAscent(Ascent):
             return f"{name} has no maps, and the preset keras_seed climbs nothing else"
         return ""
 
-    def made(self, context: Context, layer: LayerInfo, units: Sequence[int]) -> Made | str:
+    def made(
+        self, context: Context, layer: LayerInfo, units: Sequence[int], wanted: int | None = None
+    ) -> Made | str:
         """Pictures of some units of a layer, or why there are none.
 
         One's depends on the context's key, the layer's path and the unit alone (see ``at_once``).
+
+        Args:
+          wanted: how many of the best are needed; the others may be left behind.
         """
         reason = self.unable(layer)
         if not reason and self.preset != "keras_seed":
@@ -95,7 +104,7 @@ class UnitAscent(Ascent):
         if not reason:
             sides, left_out = usable_sides(context.model, layer.path, self._sides(context.model))
             if len(sides) >= 2:
-                return self._seeded(context, layer, units, sides, left_out)
+                return self._seeded(context, layer, units, wanted, sides, left_out)
             reason = (
                 f"{layer.path} gives no map for a square picture of {left_out[-1]} pixels or less; "
                 "try a larger size"
@@ -113,27 +122,43 @@ class UnitAscent(Ascent):
         context: Context,
         layer: LayerInfo,
         units: Sequence[int],
+        wanted: int | None,
         sides: tuple[int, ...],
         left_out: Sequence[int],
     ) -> Made:
         values, climbed = self.values, self.climbed(layer)
+        engine, model = context.engine, self.network(context)
+        key = fold_in_name(context.key, layer.path)
+        job = keras_seed.Job(
+            sides=sides,
+            steps=values["steps"],
+            step_size=values["step_size"],
+            start=values["start"],
+            noise=values["noise"],
+            subtract_mean=values["subtract_mean"],
+            rectify=values["rectify"],
+        )
+        ranking = None
+        if engine.early_ranking and wanted is not None:
+            passed = cuts(sides[:-1], wanted, len(units))
+            ranking = Ranking(passed, wanted, engine.early_ranking == "check") if passed else None
         made = keras_seed.synthesise(
-            context.model,
+            engine,
+            model,
             layer.path,
             units,
-            keras_seed.Job(
-                sides=sides,
-                steps=values["steps"],
-                step_size=values["step_size"],
-                start=values["start"],
-                noise=values["noise"],
-                subtract_mean=values["subtract_mean"],
-                rectify=values["rectify"],
+            job,
+            key=key,
+            batch=at_once(
+                self.batch,
+                engine,
+                len(units),
+                keras_seed.trial(engine, model, layer.path, job, key),
             ),
-            key=fold_in_name(context.key, layer.path),
-            batch=at_once(self.batch, context.engine.batch),
             advance=context.advance,
+            ranking=ranking,
         )
+        behind = made.alive & (made.climbed < len(sides) - 1)
         return Made(
             pictures=made.pictures[:, None],
             high=1.0,
@@ -141,6 +166,7 @@ class UnitAscent(Ascent):
             first=None,
             alive=made.alive,
             left_out=left_out,
+            left_after=np.where(behind, made.climbed, 0),
             climbed=climbed,
             formula=self._seeded_formula(climbed, len(sides) - 1),
         )
@@ -155,11 +181,11 @@ class UnitAscent(Ascent):
             # A position is of the layer's own maps, which it has at the network's own size.
             size = context.model.spec.height, context.model.spec.width
         made = procedure.synthesise(
-            context.model,
+            self.network(context),
             self.plan(context, objective, size),
             units,
             key=fold_in_name(context.key, layer.path),
-            batch=at_once(self.batch, context.engine.batch),
+            batch=at_once(self.batch, context.engine, len(units)),
             advance=context.advance,
             vectors=None if self.direction is None else np.asarray([self.direction], np.float32),
         )
@@ -173,6 +199,7 @@ class UnitAscent(Ascent):
             first=made.first.mean(axis=1),
             alive=alive,
             left_out=(),
+            left_after=np.zeros(len(units), np.int32),
             climbed=climbed,
             formula=self.formula(climbed),
         )

@@ -1,0 +1,110 @@
+"""Rows that climb: one program after another, and the rows stay on the devices between them.
+
+While a program runs, a thread compiles the next one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from functools import partial
+from types import TracebackType
+from typing import Any, NamedTuple
+
+import jax
+
+from reportgen.core.errors import ResourceError
+from reportgen.engine.rows import Compiled, Engine, Program, Rows
+from reportgen.models.base import Model
+
+
+class Rung(NamedTuple):
+    """A program whose rows are those that the rung below returned.
+
+    Attributes:
+      size: rows of a chunk on each device.
+    """
+
+    program: Program
+    size: int
+
+
+class Ladder:
+    """Programs that are run in their order, each on as many chunks as there are.
+
+    A context: the thread that compiles ends with it.
+    """
+
+    def __init__(self, engine: Engine, model: Model, rungs: Sequence[Rung]) -> None:
+        self._engine, self._model, self._rungs = engine, model, rungs
+        self._compiled: dict[int, Future[Compiled]] = {}
+        self._thread = ThreadPoolExecutor(1, "compile ahead")
+        self._placed = False
+
+    def __enter__(self) -> Ladder:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._thread.shutdown(cancel_futures=True)
+
+    @property
+    def in_flight(self) -> int:
+        """Chunks that may be under way at once."""
+        return self._engine.in_flight
+
+    def size(self, number: int) -> int:
+        """Rows of a chunk at a rung, over all devices."""
+        return self._rungs[number].size * len(self._engine.devices)
+
+    def run(self, number: int, rows: Rows) -> Rows:
+        """What a rung's program makes of a chunk of ``size(number)`` rows.
+
+        Raises:
+          ResourceError: if it does not fit into the budget, or into memory.
+        """
+        program, size = self._rungs[number]
+        self._ask(number, rows)
+        made = self._compiled[number].result()
+        self._engine.count(program, size, self._model, rows)
+        if made.bytes > self._engine.budget:
+            raise self._full(number, f"it takes {made.bytes:,} bytes, of {self._engine.budget:,}")
+        if made.places is not None and not self._placed:
+            self._model = jax.device_put(self._model, made.places[0])
+            self._placed = True
+        try:
+            returned: Rows = made(self._model, rows)
+            if number + 1 < len(self._rungs):
+                self._ask(number + 1, made.returns)
+            if self._engine.on_cpu:  # one after another, so that a person can interrupt between
+                jax.block_until_ready(returned)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise self._full(number, "memory is full") from error
+        return returned
+
+    def _ask(self, number: int, rows: Any) -> None:
+        """Have a rung compiled for rows of these shapes, but for how many they are."""
+        if number in self._compiled:
+            return
+        program, size = self._rungs[number]
+        shapes = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((self.size(number), *leaf.shape[1:]), leaf.dtype),
+            rows,
+        )
+        work = partial(self._engine.prepared, program, size, self._model, shapes)
+        self._compiled[number] = self._thread.submit(work)
+
+    def _full(self, number: int, why: str) -> ResourceError:
+        program, size = self._rungs[number]
+        hint = "Take smaller pictures or a device with more memory, or raise engine.memory_budget."
+        if size > 1:
+            hint = f"Take fewer at once: method.{program.name}.batch={size // 2}"
+        return ResourceError(
+            f"{program.name} needs more memory than there is, with {size} at a time: {why}.", hint
+        )
