@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from pydantic import TypeAdapter, ValidationError
 
-from reportgen.core.blocks import Group
+from reportgen.core.blocks import ComparedMap, Comparison, Group, Heatmap
 from reportgen.core.errors import OutputError
 from reportgen.core.report import SCHEMA_VERSION, Report, Section
 
@@ -23,7 +23,8 @@ Arrays = dict[str, dict[str, np.ndarray]]
 class _Writer:
     """Names the arrays of one section: ``conv1/montage/tiles``, numbered where a name recurs.
 
-    An array that was stored before, an image that many methods explain say, is not stored again.
+    What several sections show of an image, the image itself and the maps of a comparison, is not
+    stored again; all else is found in its section's file under its own name.
 
     Args:
       stored: where each array of earlier sections is, by its content; added to.
@@ -37,14 +38,16 @@ class _Writer:
         for block in section.blocks:
             self._name(block, "")
 
-    def _name(self, value: Any, prefix: str) -> None:
+    def _name(self, value: Any, prefix: str, shared: bool = False) -> None:
         if isinstance(value, np.ndarray):
             if id(value) not in self._places:
                 array = np.ascontiguousarray(value)
                 content = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
                 content.update(array.data)
-                place = self._stored.get(content.digest()) or self._keep(array, prefix)
-                self._places[id(value)] = self._stored[content.digest()] = place
+                place = self._stored.get(content.digest()) if shared else None
+                place = place or self._keep(array, prefix)
+                self._stored.setdefault(content.digest(), place)
+                self._places[id(value)] = place
         elif isinstance(value, tuple):
             for part in value:
                 self._name(part, prefix)
@@ -57,7 +60,10 @@ class _Writer:
             for field in fields(value):
                 inner = getattr(value, field.name)
                 name = field.name if isinstance(inner, np.ndarray) else ""
-                self._name(inner, prefix + name)
+                shared = isinstance(value, Comparison | ComparedMap) or (
+                    isinstance(value, Heatmap) and name == "image"
+                )
+                self._name(inner, prefix + name, shared)
 
     def _keep(self, array: np.ndarray, prefix: str) -> dict[str, Any]:
         key, count = prefix, 1
@@ -114,7 +120,7 @@ def _adapter(kind: type) -> TypeAdapter[Any]:
 def dump(report: Report) -> tuple[dict[str, Any], Arrays]:
     """A report as data for strict JSON, and the arrays it refers to, each in its section's file.
 
-    Equal arrays are one, in the file of the first section that has it.
+    An image that several sections explain is in the file of the first.
     """
     arrays: Arrays = {}
     stored: dict[bytes, dict[str, Any]] = {}

@@ -15,6 +15,8 @@ import pytest
 from reportgen.core import results
 from reportgen.core.blocks import (
     Caption,
+    ComparedMap,
+    Comparison,
     Curve,
     Group,
     Heatmap,
@@ -118,27 +120,44 @@ def heatmap(image: np.ndarray, **changes: Any) -> Heatmap:
     return replace(made, **changes)
 
 
-def test_equal_arrays_are_stored_once_in_the_first_section_that_has_them() -> None:
+def test_images_and_compared_maps_are_stored_once_and_all_else_under_its_own_name() -> None:
     image = np.arange(18, dtype=np.uint8).reshape(2, 3, 3)
-    first, second = heatmap(image), heatmap(image.copy(), map=np.ones((2, 3)))
-    made = report(first)
-    sections = (*made.sections, Section(method="lrp", title="L", blocks=(second,)))
-    data, arrays = results.dump(replace(made, sections=sections))
+    first, second = heatmap(image), heatmap(image.copy())
+    compared = Comparison(
+        image=image.copy(),
+        maps=tuple(
+            ComparedMap(title="m", map=values, low=0, high=1, colormap="jet", opacity=0.5)
+            for values in (first.map.copy(), np.ones((2, 3)))
+        ),
+        caption=Caption(title="c"),
+    )
+    sections = [
+        Section(method=name, title=name, blocks=(block,))
+        for name, block in (("saliency", first), ("lrp", second), ("side_by_side", compared))
+    ]
+    data, arrays = results.dump(replace(report(), sections=tuple(sections)))
     assert {file: list(found) for file, found in arrays.items()} == {
-        "weights.npz": ["heatmap/image", "heatmap/map"],
+        "saliency.npz": ["heatmap/image", "heatmap/map"],
         "lrp.npz": ["heatmap/map"],
+        "side_by_side.npz": ["comparison/map"],
     }
-    assert data["sections"][1]["blocks"][0]["image"]["file"] == "weights.npz"
-    back: Any = results.load(data, lambda name: arrays[name]).sections[1].blocks[0]
+    assert data["sections"][1]["blocks"][0]["image"]["file"] == "saliency.npz"
+    back: Any = results.load(data, lambda name: arrays[name]).sections[2].blocks[0]
     np.testing.assert_array_equal(back.image, image)
-    np.testing.assert_array_equal(back.map, 1)
+    np.testing.assert_array_equal(back.maps[0].map, first.map)
+    np.testing.assert_array_equal(back.maps[1].map, 1)
 
 
-def test_arrays_that_differ_in_type_or_shape_alone_are_not_the_same() -> None:
-    zeros = (np.zeros((1, 2, 3)), np.zeros((1, 3, 2)), np.zeros((1, 2, 3), np.int64))
-    blocks = (replace(montage(), tiles=tiles) for tiles in zeros)
+def test_images_that_differ_in_type_or_shape_alone_are_not_the_same() -> None:
+    zeros = (np.zeros((2, 3, 1), np.uint8), np.zeros((3, 2, 1), np.uint8))
+    blocks = [heatmap(image) for image in (*zeros, zeros[0].copy())]
+    object.__setattr__(blocks[2], "image", zeros[0].astype(np.int8))
     _, arrays = results.dump(report(*blocks))
-    assert len(arrays["weights.npz"]) == 3
+    assert [name for name in arrays["weights.npz"] if "image" in name] == [
+        "heatmap/image",
+        "heatmap/image-2",
+        "heatmap/image-3",
+    ]
 
 
 @pytest.mark.parametrize(
