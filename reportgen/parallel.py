@@ -27,7 +27,6 @@ from reportgen.core.errors import ConfigError
 
 Job = Sequence[str]
 
-_LAUNCHERS = ("basic", "joblib", "submitit_local", "submitit_slurm")
 # What a launcher's class needs.
 _PACKAGES = {
     "JoblibLauncher": ("hydra_plugins.hydra_joblib_launcher", "joblib"),
@@ -42,8 +41,6 @@ def kind_of(config: DictConfig) -> str:
     Raises:
       ConfigError: if it cannot run here.
     """
-    if not config.hydra.launcher:
-        raise ConfigError("hydra/launcher is null.", f"Known: {', '.join(_LAUNCHERS)}.")
     kind = str(config.hydra.launcher.get("_target_")).rpartition(".")[2]
     packages = _PACKAGES.get(kind, ())
     if not all(_installed(package) for package in packages):
@@ -141,6 +138,7 @@ class Parallel:
                     self._lost(job, error)
                 waiting = []
             else:
+                terminal.say("A process was killed. What was running is run again, one by one.")
                 suspects += begun
                 waiting = [job for job in left if job not in begun]
 
@@ -156,10 +154,17 @@ class Parallel:
 
     def _each_alone(self, batch: Sequence[Job], first: int) -> None:
         """submitit starts all it is given at once, and looks no further than the first lost job."""
+        import submitit
+
+        # The result of a job on this machine is there when it ends, or never.
+        submitit.LocalJob._results_timeout_s = 1
+        interrupted = threading.Event()
 
         def run(number: int, job: Job) -> None:
+            # Inherited by the job's process, which a Ctrl-C would make print a traceback here.
+            signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGINT])
             error = self._try([job], first + number)
-            if not self._ended(job):
+            if not self._ended(job) and not interrupted.is_set():
                 self._lost(job, error)
 
         pool = ThreadPoolExecutor(len(self._slots))
@@ -167,6 +172,7 @@ class Parallel:
         try:
             wait(tasks)
         except BaseException:
+            interrupted.set()
             pool.shutdown(wait=False, cancel_futures=True)
             # A job may be so young that it has not said yet who it is.
             while not all(task.done() for task in tasks):
@@ -204,7 +210,7 @@ class Parallel:
         folder = self._sweep / jobs.JOBS / "submitit"
         return [
             submitit.SlurmJob(folder=folder / "%j", job_id=path.name)
-            for path in sorted(folder.glob("[0-9]*"))
+            for path in sorted(folder.glob("[0-9]*_[0-9]*"))
         ]
 
     def _file(self, job: Job, suffix: str) -> Path:
@@ -285,4 +291,4 @@ class _Watch:
                 self._ended.add(number)
                 seconds = time.monotonic() - self._began.get(number, time.monotonic())
                 what = f"done in {seconds:.1f} s" if job.folder else f"error: {job.message}"
-                terminal.say(f"{name}: {what} ({len(self._ended)} of {len(self._names)})")
+                terminal.say(f"{name} ({len(self._ended)} of {len(self._names)}): {what}")

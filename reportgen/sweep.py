@@ -56,6 +56,9 @@ class Sweeper(sweeper.Sweeper):
         (every,) = BasicSweeper.split_arguments(parsed, None)
         order = [list(job) for job in dict.fromkeys(map(tuple, every))]  # none twice
         folder = Path(self._config.hydra.sweep.dir)
+        launcher = Parallel(
+            context=self._context, task=self._task, config=self._config, count=len(order)
+        )
         try:
             jobs.begin(folder, order)
         except OSError as error:
@@ -63,9 +66,6 @@ class Sweeper(sweeper.Sweeper):
                 f"The sweep cannot be written to {folder}: {error.strerror}.",
                 "Choose another folder: hydra.sweep.dir=…",
             ) from error
-        launcher = Parallel(
-            context=self._context, task=self._task, config=self._config, count=len(order)
-        )
         launched = 0
         size = self._batch or len(order)
         for i in range(0, len(order), size):
