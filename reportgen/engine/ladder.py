@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import jax
 
-from reportgen.core.errors import ResourceError
 from reportgen.engine.rows import Compiled, Engine, Program, Rows
 from reportgen.models.base import Model
 
@@ -36,10 +35,10 @@ class Ladder:
     """
 
     def __init__(self, engine: Engine, model: Model, rungs: Sequence[Rung]) -> None:
-        self._engine, self._model, self._rungs = engine, model, rungs
+        self._engine, self._rungs = engine, rungs
+        self._model = engine.everywhere(model)
         self._compiled: dict[int, Future[Compiled]] = {}
         self._thread = ThreadPoolExecutor(1, "compile ahead")
-        self._placed = False
 
     def __enter__(self) -> Ladder:
         return self
@@ -70,22 +69,11 @@ class Ladder:
         program, size = self._rungs[number]
         self._ask(number, rows)
         made = self._compiled[number].result()
-        self._engine.count(program, size, self._model, rows)
-        if made.bytes > self._engine.budget:
-            raise self._full(number, f"it takes {made.bytes:,} bytes, of {self._engine.budget:,}")
-        if made.places is not None and not self._placed:
-            self._model = jax.device_put(self._model, made.places[0])
-            self._placed = True
-        try:
-            returned: Rows = made(self._model, rows)
-            if number + 1 < len(self._rungs):
-                self._ask(number + 1, made.returns)
-            if self._engine.on_cpu:  # one after another, so that a person can interrupt between
-                jax.block_until_ready(returned)
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            raise self._full(number, "memory is full") from error
+        returned: Rows = self._engine.run(program, size, self._model, rows)
+        if number + 1 < len(self._rungs):
+            self._ask(number + 1, made.returns)
+        if self._engine.on_cpu:  # one after another, so that a person can interrupt between
+            jax.block_until_ready(returned)
         return returned
 
     def _ask(self, number: int, rows: Any) -> None:
@@ -99,12 +87,3 @@ class Ladder:
         )
         work = partial(self._engine.prepared, program, size, self._model, shapes)
         self._compiled[number] = self._thread.submit(work)
-
-    def _full(self, number: int, why: str) -> ResourceError:
-        program, size = self._rungs[number]
-        hint = "Take smaller pictures or a device with more memory, or raise engine.memory_budget."
-        if size > 1:
-            hint = f"Take fewer at once: method.{program.name}.batch={size // 2}"
-        return ResourceError(
-            f"{program.name} needs more memory than there is, with {size} at a time: {why}.", hint
-        )

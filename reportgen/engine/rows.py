@@ -43,7 +43,7 @@ class Program(Protocol):
     @property
     def name(self) -> str: ...
 
-    def __call__(self, batch: int, model: Model, *rows: Any) -> Any:
+    def __call__(self, batch: int, model: Any, /, *rows: Any) -> Any:
         """Arrays (N, …) of rows (N, …); traced by JAX.
 
         Args:
@@ -221,11 +221,44 @@ class Engine:
             return None
         return made
 
-    def prepared(self, program: Program, limit: int, model: Model, rows: Rows) -> Compiled:
+    def run(self, program: Program, size: int, model: Any, rows: Rows) -> Any:
+        """What a program makes of a chunk, on the devices; nothing is waited for.
+
+        Args:
+          size: rows of the chunk on each device.
+          model: a network, or any arrays that all rows share: those of ``everywhere``.
+
+        Raises:
+          ResourceError: if it does not fit into the budget, or into memory.
+        """
+        made = self.prepared(program, size, model, rows)
+        self.count(program, size, model, rows)
+        if made.bytes > self.budget:
+            raise _full(program, size, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
+        try:
+            return made(model, rows)
+        except jax.errors.JaxRuntimeError as error:
+            if "RESOURCE_EXHAUSTED" not in str(error):
+                raise
+            raise _full(program, size, "memory is full") from error
+
+    def everywhere(self, shared: Any) -> Any:
+        """Arrays that all rows share, on every device."""
+        if len(self.devices) == 1:
+            return shared
+        return jax.device_put(shared, NamedSharding(_mesh(self.devices), PartitionSpec()))
+
+    def spread(self, rows: Any) -> Any:
+        """Arrays (N, …), each device's own rows on it."""
+        if len(self.devices) == 1:
+            return rows
+        return jax.device_put(rows, NamedSharding(_mesh(self.devices), PartitionSpec(_ROWS)))
+
+    def prepared(self, program: Program, limit: int, model: Any, rows: Rows) -> Compiled:
         """The program, compiled for chunks of these shapes; a thread of its own may ask."""
         return _compiled(program, limit, *_signature(model, rows), self.devices)
 
-    def count(self, program: Program, limit: int, model: Model, rows: Rows) -> None:
+    def count(self, program: Program, limit: int, model: Any, rows: Rows) -> None:
         """Remember that a program was used for chunks of these shapes."""
         key = program, limit, *_signature(model, rows), self.devices
         self.compiled.setdefault(program.name, set()).add(key)
@@ -281,7 +314,7 @@ def _compiled(
     shapes = tree.unflatten([jax.ShapeDtypeStruct(*leaf) for leaf in signature])
     places = None
     if len(devices) > 1:
-        mesh = Mesh(np.asarray(devices), (_ROWS,))
+        mesh = _mesh(devices)
         whole, cut = PartitionSpec(), PartitionSpec(_ROWS)
         places = NamedSharding(mesh, whole), NamedSharding(mesh, cut)
         # Every device runs the program on its own rows; there is nothing to exchange.
@@ -301,7 +334,20 @@ def _compiled(
     return Compiled(made, taken, places, made.out_info)
 
 
-def _signature(model: Model, rows: Rows) -> tuple[Any, tuple[tuple[tuple[int, ...], Any], ...]]:
+def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:
+    return Mesh(np.asarray(devices), (_ROWS,))
+
+
+def _full(program: Program, size: int, why: str) -> ResourceError:
+    hint = "Take smaller pictures or a device with more memory, or raise engine.memory_budget."
+    if size > 1:
+        hint = f"Take fewer at once: method.{program.name}.batch={size // 2}"
+    return ResourceError(
+        f"{program.name} needs more memory than there is, with {size} at a time: {why}.", hint
+    )
+
+
+def _signature(model: Any, rows: Rows) -> tuple[Any, tuple[tuple[tuple[int, ...], Any], ...]]:
     leaves, tree = jax.tree.flatten((model, rows))
     return tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 

@@ -19,7 +19,6 @@ from reportgen.core.blocks import Block, Gallery, GalleryItem, Group, Table
 from reportgen.core.settings import Count, NotNegative, Texts, settings
 from reportgen.methods.base import Context, Result, fold_in_name
 from reportgen.methods.synthesis import presets, procedure
-from reportgen.methods.synthesis.batches import at_once
 from reportgen.methods.synthesis.objectives import Objective, cosines
 from reportgen.methods.synthesis.plan import Form
 from reportgen.methods.synthesis.settings import Ascent
@@ -67,11 +66,13 @@ class Caricature(Ascent):
         objective = Objective(kind="likeness", path=layer.path, power=self.power)
         plan = self.plan(context, objective, images.shape[1:3])
         made = procedure.synthesise(
+            context.engine,
             self.network(context),
             plan,
             range(len(images)),
+            name="caricature",
             key=fold_in_name(context.key, layer.path),
-            batch=at_once(self.batch, context.engine, len(images)),
+            batch=self.batch,
             advance=context.advance,
             images=images,
         )

@@ -10,7 +10,6 @@ import math
 from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-import jax.numpy as jnp
 import numpy as np
 from pydantic import Field
 
@@ -19,7 +18,6 @@ from reportgen.core.settings import Positive, Reals, Texts, Whole, settings
 from reportgen.methods.base import Context, Result
 from reportgen.methods.class_activation import default_layer
 from reportgen.methods.synthesis import class_score, presets, procedure
-from reportgen.methods.synthesis.batches import at_once, batches
 from reportgen.methods.synthesis.objectives import Objective
 from reportgen.methods.synthesis.pictures import tiles
 from reportgen.methods.synthesis.schedule import sizes
@@ -85,6 +83,7 @@ class ClassImages(Ascent):
         values = self.values
         low, high = values["value_range"]
         return class_score.synthesise(
+            context.engine,
             self.network(context),
             classes,
             class_score.Penalties(
@@ -101,24 +100,26 @@ class ClassImages(Ascent):
             start=values["start"],
             amount=values["noise"],
             jitter=values["jitter"][0],
-            batch=at_once(self.batch, context.engine, len(classes)),
+            batch=self.batch,
             advance=context.advance,
         )
 
     def _ascended(self, context: Context, classes: list[int]) -> class_score.ClassImages:
         model = context.model
-        batch = at_once(self.batch, context.engine, len(classes))
         objective = Objective(kind="class", path=self._differing(model))
         made = procedure.synthesise(
+            context.engine,
             self.network(context),
             self.plan(context, objective, self.sides(model, square=False)),
             classes,
+            name="class_images",
             key=context.key,
-            batch=batch,
+            batch=self.batch,
             advance=context.advance,
         )
         pictures = made.pictures.reshape(-1, *made.pictures.shape[2:])
-        return class_score.ClassImages(pictures, _logits(model, pictures, batch))
+        logits = context.engine.whole(class_score.Logits(), model, (pictures,))
+        return class_score.ClassImages(pictures, logits)
 
     def _differing(self, model: Model) -> str:
         """The layer where several pictures of a class are to differ."""
@@ -176,16 +177,6 @@ class ClassImages(Ascent):
             f"{values['step_size']:g}, jitter {values['jitter'][0]}, {values['steps']} steps at "
             f"each of {values['scales'] + 1} sizes (Simonyan et al. 2013)"
         )
-
-
-def _logits(model: Model, pictures: np.ndarray, batch: int) -> np.ndarray:
-    """(N, classes) logits of pictures at the network's size."""
-    found = []
-    for part, wanted in batches(range(len(pictures)), batch):
-        shifts = jnp.zeros((len(part), 2), jnp.int32)
-        shown = class_score.show(jnp.asarray(pictures[part]), shifts, shape=model.spec.shape[:2])
-        found.append(np.asarray(class_score.logits(model, shown))[:wanted])
-    return np.concatenate(found)
 
 
 def _names(model: Model, classes: list[int], most: int = 20) -> str:

@@ -12,6 +12,7 @@ import pytest
 
 from reportgen.core.blocks import Montage, Table, Text
 from reportgen.core.errors import ConfigError
+from reportgen.engine.rows import Engine, compilations
 from reportgen.methods.synthesis import class_score
 from reportgen.models.base import Model
 
@@ -25,6 +26,7 @@ def _images(
     model: Model, classes: list[int], *, batch: int = 1, seed: int = 0, **penalties: float
 ) -> class_score.ClassImages:
     return class_score.synthesise(
+        Engine.local(16),
         model,
         classes,
         _penalties(**penalties),
@@ -55,7 +57,7 @@ def test_a_step_follows_the_whole_objective(lenet: Model) -> None:
         return score - 50 * variation.sum() / 256 - 40 * jnp.abs(x).mean()
 
     shown = class_score.show(pixels, shifts, shape=(28, 28))
-    gradient = class_score.logit_gradient(lenet, shown, classes)
+    gradient = class_score.LogitGradient()(1, lenet, shown, classes)
     moved = class_score.move(pixels + 0, gradient, shifts, 1.0, penalties) - pixels
     expected = jax.grad(objective)(pixels)
     rms = jnp.sqrt((expected**2).mean())
@@ -94,9 +96,9 @@ def test_regularisers_do_what_they_say(lenet: Model) -> None:
 
 def test_the_network_is_compiled_once_for_all_sizes(lenet: Model) -> None:
     _images(lenet, [1, 5, 7])
-    before = class_score.logit_gradient._cache_size(), class_score.move._cache_size()
+    before = compilations(), class_score.move._cache_size()
     _images(lenet, [2, 3], tv_weight=1.0, seed=4)
-    assert before == (class_score.logit_gradient._cache_size(), class_score.move._cache_size())
+    assert before == (compilations(), class_score.move._cache_size())
 
 
 def _one(result: Any, kind: type) -> Any:

@@ -12,6 +12,7 @@ import optax
 import pytest
 
 from reportgen.core.spec import InputSpec
+from reportgen.engine.rows import Engine, compilations
 from reportgen.methods.synthesis import fourier, objectives, procedure
 from reportgen.methods.synthesis.objectives import Objective
 from reportgen.methods.synthesis.plan import Plan, plan
@@ -47,17 +48,32 @@ def _plan(
 
 
 def _made(
-    model: Model, plan: Plan, units: list[int], *, batch: int = 1, seed: int = 0, **more: Any
+    model: Model,
+    plan: Plan,
+    units: list[int],
+    *,
+    batch: int = 1,
+    seed: int = 0,
+    engine: Engine | None = None,
+    **more: Any,
 ) -> procedure.Ascended:
     return procedure.synthesise(
+        engine or Engine.local(16),
         model,
         plan,
         units,
+        name="filters",
         key=jax.random.key(seed),
         batch=batch,
         advance=lambda count: None,
         **more,
     )
+
+
+def _first(job: Plan, unit: int) -> jax.Array:
+    """The parameters that a unit's picture begins from."""
+    key = procedure._keys(jax.random.key(0), jnp.array([unit]), 1)[0]
+    return job.form.begin(jax.random.split(key, 3)[0], job.start, job.amount)[None]
 
 
 @pytest.fixture(scope="module")
@@ -69,10 +85,7 @@ def test_keras_vis_by_hand(lenet: Model) -> None:
     """Its loop in NumPy: penalties of 0..255 pixels, RMSprop of the gradient over its RMS."""
     job = _plan(lenet, "keras_vis", CLASS, steps=6)
     made = _made(lenet, job, [3])
-    keys = procedure._keys(jax.random.key(0), jnp.array([3]), 1)
-    first = procedure.begin(keys, job.numbers, job.start, job.amount, form=job.form, maps=job.maps)[
-        0
-    ].parameters
+    first = _first(job, 3)
     np.testing.assert_allclose(first.mean(), 127.5, atol=2)
     np.testing.assert_allclose(first.std(), 0.05 * 255, rtol=0.05)
 
@@ -102,8 +115,7 @@ def test_lucid_by_hand(lenet: Model) -> None:
     job = _plan(lenet, "lucid", size=24, steps=5, pad=4, jitter=(0, 0), zoom=(1.0,), rotate=(0.0,))
     assert job.form.canvas == (32, 32)
     made = _made(lenet, job, [2])
-    keys = procedure._keys(jax.random.key(0), jnp.array([2]), 1)
-    x = procedure.begin(keys, job.numbers, 0.0, 0.0, form=job.form, maps=job.maps)[0].parameters
+    x = _first(job, 2)
 
     def score(x: jax.Array) -> jax.Array:
         picture = fourier.pictures(x, (24, 24, 1))
@@ -166,9 +178,9 @@ def test_a_picture_depends_on_nothing_but_its_unit_and_key(lenet: Model) -> None
 
 def test_one_compilation_serves_units_keys_and_numbers(lenet: Model) -> None:
     _made(lenet, _plan(lenet, "lucid", size=30, steps=3), [1, 2])
-    before = procedure.step._cache_size()
+    before = compilations()
     _made(lenet, _plan(lenet, "lucid", size=30, steps=5, step_size=0.1), [4], seed=3)
-    assert procedure.step._cache_size() == before
+    assert compilations() == before + 1  # the views of so many steps are drawn at once
 
 
 def test_images_of_one_unit_differ_where_diversity_asks_for_it(lenet: Model) -> None:

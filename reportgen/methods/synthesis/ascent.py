@@ -9,7 +9,11 @@ EPSILON = 1e-7  # Keras's backend epsilon
 
 
 def noise(
-    key: jax.Array, units: jax.Array, start: float, amount: float, shape: tuple[int, int, int]
+    key: jax.Array,
+    units: jax.Array,
+    start: float | jax.Array,
+    amount: float | jax.Array,
+    shape: tuple[int, int, int],
 ) -> jax.Array:
     """(uniform(0, 1) - 0.5) * amount + start for each unit, (N, *shape), 0..255 pixels.
 

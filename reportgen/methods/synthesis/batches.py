@@ -16,7 +16,6 @@ import numpy as np
 import platformdirs
 
 from reportgen.engine.rows import Compiled, Engine, Program, Rows
-from reportgen.models.base import Model
 
 _WORTH = 4  # measure where there are so many times the most units at once
 _GAIN = 0.97  # twice as many at once must take this share of a unit's time, or less
@@ -27,15 +26,16 @@ class Trial:
     """A program to find out with how many units at once are best.
 
     Attributes:
+      model: a network, or any arrays that all rows share.
       rows: of so many units.
       about: what the answer depends on besides the program, devices and limits.
     """
 
     engine: Engine
     program: Program
-    model: Model
+    model: Any
     rows: Callable[[int], Rows]
-    about: tuple[Any, ...] = ()
+    about: tuple[Any, ...]
 
     def fits(self, size: int) -> bool:
         """Whether memory holds so many units on each device."""
@@ -46,10 +46,11 @@ class Trial:
         if not self.fits(size):
             return None
         run, rows = self._prepared(size), self.rows(size * len(self.engine.devices))
+        shared = self.engine.everywhere(self.model)
         try:
-            jax.block_until_ready(run(self.model, rows))
+            jax.block_until_ready(run(shared, rows))
             began = time.perf_counter()
-            jax.block_until_ready(run(self.model, rows))
+            jax.block_until_ready(run(shared, rows))
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -61,7 +62,7 @@ class Trial:
         return self.engine.prepared(self.program, size, self.model, rows)
 
 
-def at_once(wanted: int | None, engine: Engine, count: int, trial: Trial | None = None) -> int:
+def at_once(wanted: int | None, engine: Engine, count: int, trial: Trial) -> int:
     """Units to compute at once on each device: as configured, else as is fastest.
 
     On a CPU that is one: measured on two cores with VGG16, SqueezeNet and LeNet, a unit's step
@@ -81,8 +82,6 @@ def at_once(wanted: int | None, engine: Engine, count: int, trial: Trial | None 
         return 1
     across = len(engine.devices)
     size = min(engine.batch, -(-count // across))
-    if trial is None:
-        return size
     if count >= _WORTH * engine.batch * across:
         return _kept(trial)
     while size > 1 and not trial.fits(size):
@@ -92,10 +91,10 @@ def at_once(wanted: int | None, engine: Engine, count: int, trial: Trial | None 
 
 def _kept(trial: Trial) -> int:
     """What was measured when this machine was first asked."""
-    engine, model = trial.engine, trial.model
-    shapes = [(name, v.shape, str(v.dtype)) for name, v in sorted(model.parameters.items())]
+    engine = trial.engine
+    shapes = [(leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(trial.model)]
     known = (jax.__version__, engine.devices[0].device_kind, len(engine.devices), engine.batch)
-    about = (*known, engine.budget, model.architecture, shapes, repr(trial.program), trial.about)
+    about = (*known, engine.budget, shapes, repr(trial.program), trial.about)
     name = hashlib.sha256(repr(about).encode()).hexdigest()
     file = Path(platformdirs.user_cache_dir("reportgen")) / "at_once" / f"{name}.json"
     if not file.is_file():

@@ -17,8 +17,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.engine.rows import Engine
 from reportgen.methods.synthesis.ascent import noise, unit_step
-from reportgen.methods.synthesis.batches import batches
+from reportgen.methods.synthesis.batches import Trial, at_once, batches
 from reportgen.methods.synthesis.objectives import chosen
 from reportgen.methods.synthesis.regularisers import lp_norm, total_variation
 from reportgen.methods.synthesis.transforms import resize, roll
@@ -51,16 +52,29 @@ class ClassImages(NamedTuple):
     logits: np.ndarray
 
 
-@jax.jit
-def logits(model: Model, shown: jax.Array) -> jax.Array:
-    """Logits (N, classes) of pictures of the network's size (N, H, W, C), 0..255."""
-    return model.apply(model.spec.normalise(shown))[0].astype(jnp.float32)
+@dataclass(frozen=True)
+class Logits:
+    """Logits (N, classes) of pictures (N, h, w, C), 0..255, seen at the network's size."""
+
+    name: str = "class_images"
+
+    def __call__(self, batch: int, model: Model, pictures: jax.Array) -> jax.Array:
+        shown = resize(pictures, (model.spec.height, model.spec.width))
+        return model.apply(model.spec.normalise(shown))[0].astype(jnp.float32)
 
 
-@jax.jit
-def logit_gradient(model: Model, shown: jax.Array, classes: jax.Array) -> jax.Array:
+@dataclass(frozen=True)
+class LogitGradient:
     """Gradient of each picture's class logit by the picture as the network is shown it."""
-    return jax.grad(lambda x: chosen(logits(model, x), classes).sum())(shown)
+
+    name: str = "class_images"
+
+    def __call__(self, batch: int, model: Model, shown: jax.Array, classes: jax.Array) -> jax.Array:
+        def total(x: jax.Array) -> jax.Array:
+            logits = model.apply(model.spec.normalise(x))[0].astype(jnp.float32)
+            return chosen(logits, classes).sum()
+
+        return jax.grad(total)(shown)
 
 
 @partial(jax.jit, static_argnames="shape")
@@ -135,6 +149,7 @@ def begin(
 
 
 def synthesise(
+    engine: Engine,
     model: Model,
     classes: Sequence[int],
     penalties: Penalties,
@@ -146,7 +161,7 @@ def synthesise(
     start: float,
     amount: float,
     jitter: int,
-    batch: int,
+    batch: int | None,
     advance: Callable[[int], None],
 ) -> ClassImages:
     """A picture for each class.
@@ -156,22 +171,29 @@ def synthesise(
       shapes: (H, W) of the picture, smallest first; ``steps`` are climbed at each.
       start, amount: grey level and peak-to-peak noise of the first picture, 0..255.
       jitter: largest shift of a picture at each step, in its own pixels.
-      batch: classes computed at once.
+      batch: classes computed at once on each device; None for what is fastest.
       advance: told of every finished batch.
     """
     done = []
-    seen = model.spec.height, model.spec.width
+    seen, across = (model.spec.height, model.spec.width), len(engine.devices)
+
+    def rows(size: int) -> tuple[jax.Array, jax.Array]:
+        return jnp.zeros((size, *seen, model.spec.channels)), jnp.zeros(size, jnp.int32)
+
+    trial = Trial(engine, LogitGradient(), model, rows, (model.architecture,))
+    batch = min(at_once(batch, engine, len(classes), trial), -(-len(classes) // across))
     first = partial(begin, shape=(*shapes[0], model.spec.channels), steps=steps * len(shapes))
-    for part, wanted in batches(classes, batch):
-        index = jnp.asarray(part)
+    shared = engine.everywhere(model)
+    for part, wanted in batches(classes, batch * across):
+        index = engine.spread(jnp.asarray(part))
         pixels, shifts = first(key, index, start, amount, jitter)
         for number, shape in enumerate(shapes):
             pixels = enlarge(pixels, penalties, shape=shape)
             for step in range(number * steps, (number + 1) * steps):
                 shown = show(pixels, shifts[step], shape=seen)
-                gradient = logit_gradient(model, shown, index)
+                gradient = engine.run(LogitGradient(), batch, shared, (shown, index))
                 pixels = move(pixels, gradient, shifts[step], step_size, penalties)
-        reached = logits(model, show(pixels, jnp.zeros_like(shifts[0]), shape=seen))
+        reached = engine.run(Logits(), batch, shared, (pixels,))
         done.append([np.asarray(array)[:wanted] for array in (pixels, reached)])
         advance(wanted)
     return ClassImages(*(np.concatenate(arrays) for arrays in zip(*done, strict=True)))

@@ -285,7 +285,7 @@ def trial(engine: Engine, model: Model, path: str, job: Job, key: jax.Array) -> 
         replace(job.climbs(path)[last], steps=2),
         model,
         lambda size: job.begun(key, np.zeros(size, np.int32), last, model.spec.channels),
-        (job.sides[last],),
+        (model.architecture, job.sides[last]),
     )
 
 

@@ -28,13 +28,13 @@ class Numbers(NamedTuple):
       diversity: share of the score given up for each other image of the unit that is alike.
     """
 
-    step_size: float
-    decay: float
-    tv_weight: float
-    lp_weight: float
-    lp: float
-    shake: float
-    diversity: float
+    step_size: float | jax.Array
+    decay: float | jax.Array
+    tv_weight: float | jax.Array
+    lp_weight: float | jax.Array
+    lp: float | jax.Array
+    shake: float | jax.Array
+    diversity: float | jax.Array
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,7 +48,6 @@ class Form:
         takes them as they are.
       wrap: beyond its border the picture begins again; else there is mid-grey.
       images: of each unit, made to differ.
-      redirect: let rectifiers pass what would open them, where nothing else passes.
     """
 
     kind: Kind
@@ -61,9 +60,10 @@ class Form:
     penalised: bool
     shaken: bool
     images: int = 1
-    redirect: bool = False
 
-    def begin(self, key: jax.Array, start: float, amount: float) -> jax.Array:
+    def begin(
+        self, key: jax.Array, start: float | jax.Array, amount: float | jax.Array
+    ) -> jax.Array:
         """The first parameters of one picture."""
         if self.kind.parameterisation == "fourier":
             return fourier.begin(key, self.size)

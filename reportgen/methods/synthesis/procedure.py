@@ -2,14 +2,13 @@
 
 What is optimised, what is shown, what is climbed and how a step is made are chosen by a ``Form``
 and do not know of each other. One compilation serves all units, steps and keys of a layer at one
-size; the loop is Python's, since inside ``lax.scan`` XLA's CPU backend computes a convolution's
-gradient several times slower.
+size. Several steps are one program, whose state stays in place on the devices.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -18,13 +17,33 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
+from reportgen.engine.rows import Engine
 from reportgen.methods.synthesis.ascent import unit_step
-from reportgen.methods.synthesis.batches import batches
+from reportgen.methods.synthesis.batches import Trial, at_once, batches
 from reportgen.methods.synthesis.objectives import sameness
 from reportgen.methods.synthesis.optimisers import ascending
 from reportgen.methods.synthesis.plan import Form, Numbers, Plan
 from reportgen.methods.synthesis.redirected import redirected
 from reportgen.models.base import Model
+
+_STEPS = 16  # in one program: a person who interrupts waits for no more
+
+
+class Shared(NamedTuple):
+    """What all pictures share.
+
+    Attributes:
+      start, amount: grey level and peak-to-peak noise of the first pixels, 0..255.
+      first, stop: steps from the first to before the second are climbed.
+    """
+
+    model: Model
+    numbers: Numbers
+    magnitude: jax.Array | None
+    start: jax.Array
+    amount: jax.Array
+    first: jax.Array
+    stop: jax.Array
 
 
 class State(NamedTuple):
@@ -32,7 +51,7 @@ class State(NamedTuple):
 
     Attributes:
       best, worth: of a procedure that keeps the best, its parameters and score less penalties.
-      stuck: (N,) True where the score had no gradient at the last step.
+      stuck: (N,) True once the score had no gradient at a step.
       moved: (N,) True once it had one.
     """
 
@@ -59,80 +78,129 @@ class Ascended(NamedTuple):
     moved: np.ndarray
 
 
-@partial(jax.jit, static_argnames=("form", "maps"))
-def begin(
-    keys: jax.Array, numbers: Numbers, start: float, amount: float, *, form: Form, maps: Any
-) -> tuple[State, jax.Array, jax.Array]:
-    """States of N pictures, their views (steps, N, V, 2, 3) and a key each for what is shaken."""
+@dataclass(frozen=True)
+class Begin:
+    """The program that draws the first pictures."""
 
-    def one(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
-        first, view, shake = jax.random.split(key, 3)
-        return form.begin(first, start, amount), maps(view), shake
+    form: Form
+    maps: Callable[[jax.Array], jax.Array]
+    name: str
 
-    parameters, drawn, shakes = jax.vmap(one)(keys)
-    keep = form.kind.keep_best
-    no = jnp.zeros(len(keys), bool)
-    state = State(
-        parameters,
-        ascending(form.kind.optimiser, numbers.step_size, numbers.decay).init(parameters),
-        parameters if keep else None,
-        jnp.full(len(keys), -jnp.inf) if keep else None,
-        no,
-        no,
-    )
-    return state, jnp.moveaxis(drawn, 1, 0), shakes
+    def __call__(
+        self,
+        batch: int,
+        shared: Shared,
+        keys: jax.Array,
+        goal: jax.Array,
+        images: jax.Array | None,
+    ) -> tuple[State, jax.Array, jax.Array, jax.Array]:
+        """States of N pictures, their views (N, steps, V, 2, 3), a key for shakes, and scores."""
+        form, numbers = self.form, shared.numbers
+
+        def one(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
+            first, view, shake = jax.random.split(key, 3)
+            return form.begin(first, shared.start, shared.amount), self.maps(view), shake
+
+        parameters, drawn, shakes = jax.vmap(one)(keys)
+        keep = form.kind.keep_best
+        rule = ascending(form.kind.optimiser, numbers.step_size, numbers.decay)
+        no = jnp.zeros(len(keys), bool)
+        state = State(
+            parameters,
+            jax.vmap(rule.init)(parameters),
+            parameters if keep else None,
+            jnp.full(len(keys), -jnp.inf) if keep else None,
+            no,
+            no,
+        )
+        _, scores = Finish(form, self.name)(batch, shared, parameters, goal, images)
+        return state, drawn, shakes, scores
 
 
-@partial(jax.jit, static_argnames="form")
-def step(
-    model: Model,
-    state: State,
-    goal: jax.Array,
-    images: jax.Array | None,
-    maps: jax.Array,
-    keys: jax.Array,
-    magnitude: jax.Array | None,
-    numbers: Numbers,
-    *,
-    form: Form,
-) -> State:
-    """One step of N pictures.
+@dataclass(frozen=True)
+class Climb:
+    """The program of some steps.
 
-    Args:
-      goal: of each picture, as ``Objective.scores`` takes it.
-      images: (N, H, W, C) to be like, shown in the same way as the picture.
-      maps: views (N, V, 2, 3).
-      keys: (N,) for the noise on what is shown.
+    Attributes:
+      redirect: where a picture's score has no gradient, let rectifiers pass what would open them.
     """
-    pictures, back = jax.vjp(lambda p: form.pictures(p, magnitude), state.parameters)
-    target = None if images is None else form.shown(images, maps)
 
-    def total(pictures: jax.Array) -> tuple[jax.Array, jax.Array]:
-        shown = form.shown(pictures, maps)
-        if form.shaken:
-            draw = partial(jax.random.normal, shape=(maps.shape[1], *shown.shape[1:]))
-            shown += numbers.shake * jax.vmap(draw)(keys).reshape(shown.shape)
-        scores = _scores(model, shown, goal, target, numbers.diversity, form)
-        return scores.sum(), scores
+    form: Form
+    redirect: bool
+    name: str
 
-    gradient, scores = jax.grad(total, has_aux=True)(pictures)
-    passes = (gradient != 0).any(axis=(1, 2, 3))
-    if form.penalised:
-        lost, away = jax.vjp(lambda p: form.penalty(p, numbers), pictures)
-        scores -= lost
-        gradient -= away(jnp.ones_like(lost))[0]
-    (climbed,) = back(gradient)
-    if form.kind.unit_gradient:
-        climbed = unit_step(climbed)
-    rule = ascending(form.kind.optimiser, numbers.step_size, numbers.decay)
-    updates, optimiser = rule.update(climbed, state.optimiser, state.parameters)
-    best, worth = state.best, state.worth
-    if best is not None and worth is not None:
-        better = scores > worth
-        best = jnp.where(better[:, None, None, None], state.parameters, best)
-        worth = jnp.where(better, scores, worth)
-    parameters = optax.apply_updates(state.parameters, updates)
-    return State(parameters, optimiser, best, worth, ~passes, state.moved | passes)
+    def __call__(
+        self,
+        batch: int,
+        shared: Shared,
+        state: State,
+        maps: jax.Array,
+        shakes: jax.Array,
+        goal: jax.Array,
+        images: jax.Array | None,
+    ) -> State:
+        """States of N pictures, steps ``shared.first`` to before ``shared.stop`` later.
+
+        Args:
+          maps: views (N, 16, V, 2, 3) of the steps from the first on.
+          shakes: (N,) keys for the noise on what is shown.
+          goal: of each picture, as ``Objective.scores`` takes it.
+          images: (N, H, W, C) to be like, shown in the same way as the picture.
+        """
+
+        def step(number: jax.Array, state: State) -> State:
+            keys = jax.vmap(jax.random.fold_in, (0, None))(shakes, number)
+            return self._step(shared, state, goal, images, maps[:, number - shared.first], keys)
+
+        return jax.lax.fori_loop(shared.first, shared.stop, step, state)
+
+    def _step(
+        self,
+        shared: Shared,
+        state: State,
+        goal: jax.Array,
+        images: jax.Array | None,
+        maps: jax.Array,
+        keys: jax.Array,
+    ) -> State:
+        form, numbers = self.form, shared.numbers
+        pictures, back = jax.vjp(lambda p: form.pictures(p, shared.magnitude), state.parameters)
+        target = None if images is None else form.shown(images, maps)
+
+        def total(pictures: jax.Array, *, redirect: bool) -> tuple[jax.Array, jax.Array]:
+            shown = form.shown(pictures, maps)
+            if form.shaken:
+                draw = partial(jax.random.normal, shape=(maps.shape[1], *shown.shape[1:]))
+                shown += numbers.shake * jax.vmap(draw)(keys).reshape(shown.shape)
+            scores = _scores(
+                shared.model, shown, goal, target, numbers.diversity, form, redirect=redirect
+            )
+            return scores.sum(), scores
+
+        gradient, scores = jax.grad(partial(total, redirect=False), has_aux=True)(pictures)
+        stuck = ~(gradient != 0).any(axis=(1, 2, 3))
+        passes = ~stuck
+        if self.redirect:
+            other, _ = jax.grad(partial(total, redirect=True), has_aux=True)(pictures)
+            gradient = jnp.where(stuck[:, None, None, None], other, gradient)
+            passes = (gradient != 0).any(axis=(1, 2, 3))
+        if form.penalised:
+            lost, away = jax.vjp(lambda p: form.penalty(p, numbers), pictures)
+            scores -= lost
+            gradient -= away(jnp.ones_like(lost))[0]
+        (climbed,) = back(gradient)
+        if form.kind.unit_gradient:
+            climbed = unit_step(climbed)
+        rule = ascending(form.kind.optimiser, numbers.step_size, numbers.decay)
+        updates, optimiser = jax.vmap(rule.update)(climbed, state.optimiser, state.parameters)
+        best, worth = state.best, state.worth
+        if best is not None and worth is not None:
+            better = scores > worth
+            best = jnp.where(better[:, None, None, None], state.parameters, best)
+            worth = jnp.where(better, scores, worth)
+        parameters = optax.apply_updates(state.parameters, updates)
+        stuck, moved = state.stuck | stuck, state.moved | passes
+        return State(parameters, optimiser, best, worth, stuck, moved)
 
 
 def _scores(
@@ -140,8 +208,10 @@ def _scores(
     shown: jax.Array,
     goal: jax.Array,
     target: jax.Array | None,
-    diversity: float,
+    diversity: float | jax.Array,
     form: Form,
+    *,
+    redirect: bool,
 ) -> jax.Array:
     """(N,) mean over each picture's views, less what images of one unit have in common."""
     count = len(goal)
@@ -159,35 +229,109 @@ def _scores(
             scores -= diversity * (unit[:, None] * sameness(together)).reshape(count)
         return scores
 
-    return redirected(evaluate, shown) if form.redirect else evaluate(shown)
+    return redirected(evaluate, shown) if redirect else evaluate(shown)
 
 
-@partial(jax.jit, static_argnames="form")
-def finish(
-    model: Model,
-    parameters: jax.Array,
-    goal: jax.Array,
-    images: jax.Array | None,
-    magnitude: jax.Array | None,
-    *,
-    form: Form,
-) -> tuple[jax.Array, jax.Array]:
-    """Pictures (N, H, W, C) as drawn, and their scores (N,), seen whole."""
-    pictures = form.pictures(parameters, magnitude)
-    drawn = form.finished(pictures)
-    # What is standardised only to be drawn is scored as it was climbed.
-    whole = form.unchanged(pictures if form.kind.keep_best else drawn)
-    target = None if images is None else form.unchanged(images)
-    return drawn, form.objective.scores(model, whole, goal, target)[0]
+@dataclass(frozen=True)
+class Finish:
+    """The program that makes pictures of parameters."""
+
+    form: Form
+    name: str
+
+    def __call__(
+        self,
+        batch: int,
+        shared: Shared,
+        parameters: jax.Array,
+        goal: jax.Array,
+        images: jax.Array | None,
+    ) -> tuple[jax.Array, jax.Array]:
+        """Pictures (N, H, W, C) as drawn, and their scores (N,), seen whole."""
+        form = self.form
+        pictures = form.pictures(parameters, shared.magnitude)
+        drawn = form.finished(pictures)
+        # What is standardised only to be drawn is scored as it was climbed.
+        whole = form.unchanged(pictures if form.kind.keep_best else drawn)
+        target = None if images is None else form.unchanged(images)
+        return drawn, form.objective.scores(shared.model, whole, goal, target)[0]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """A plan with all that it needs, on the devices."""
+
+    engine: Engine
+    plan: Plan
+    shared: Shared
+    name: str
+
+    def begun(self, rows: tuple[Any, ...], size: int) -> Any:
+        return self.engine.run(self._begin, size, self.shared, rows)
+
+    def climbed(self, below: State, rest: tuple[Any, ...], size: int) -> State:
+        """Through all steps. Where rectifiers must be redirected, the first are made again so."""
+        steps, few = self.plan.steps, min(self.plan.redirect, self.plan.steps)
+        state = self._steps(below, rest, size, 0, few)
+        if few and bool(state.stuck.any()):
+            state = self._steps(below, rest, size, 0, few, redirect=True)
+        return self._steps(state, rest, size, few, steps)
+
+    def finished(self, state: State, goal: Any, images: Any, size: int) -> Any:
+        parameters = state.parameters if state.best is None else state.best
+        program = Finish(self.plan.form, self.name)
+        return self.engine.run(program, size, self.shared, (parameters, goal, images))
+
+    def trial(self, several: int, vectors: np.ndarray | None, images: np.ndarray | None) -> Trial:
+        """Two steps of the first unit, as often as asked for."""
+        plan, shared = self.plan, self.shared._replace(stop=jnp.int32(2))
+
+        def rows(size: int) -> Any:
+            each = np.zeros(size * several, np.int32)
+            goal = jnp.asarray(each if vectors is None else vectors[each])
+            like = None if images is None else jnp.asarray(images[each])
+            keys = _keys(jax.random.key(0), jnp.zeros(size, jnp.int32), several)
+            state, maps, shakes, _ = jax.jit(partial(self._begin, size))(shared, keys, goal, like)
+            return state, maps[:, np.arange(_STEPS) % plan.steps], shakes, goal, like
+
+        program = Climb(plan.form, redirect=False, name=self.name)
+        return Trial(self.engine, program, shared, rows, (shared.model.architecture, several))
+
+    @property
+    def _begin(self) -> Begin:
+        return Begin(self.plan.form, self.plan.maps, self.name)
+
+    def _steps(
+        self,
+        state: State,
+        rest: tuple[Any, ...],
+        size: int,
+        first: int,
+        stop: int,
+        *,
+        redirect: bool = False,
+    ) -> State:
+        program = Climb(self.plan.form, redirect=redirect, name=self.name)
+        maps, *others = rest
+        for begin in range(first, stop, _STEPS):
+            end = min(begin + _STEPS, stop)
+            shared = self.shared._replace(first=jnp.int32(begin), stop=jnp.int32(end))
+            now = maps[:, np.minimum(begin + np.arange(_STEPS), self.plan.steps - 1)]
+            state = self.engine.run(program, size, shared, (state, now, *others))
+            if self.engine.on_cpu:  # so that a person can interrupt between
+                jax.block_until_ready(state)
+        return state
 
 
 def synthesise(
+    engine: Engine,
     model: Model,
     plan: Plan,
     units: Sequence[int],
     *,
+    name: str,
     key: jax.Array,
-    batch: int,
+    batch: int | None,
     advance: Callable[[int], None],
     vectors: np.ndarray | None = None,
     images: np.ndarray | None = None,
@@ -196,24 +340,43 @@ def synthesise(
 
     Args:
       units: channels, classes, or numbers of vectors or images.
+      name: of the method.
       key: each unit folds in its index, each of its images its number, so that no picture depends
         on those of other units.
-      batch: units computed at once.
+      batch: units computed at once on each device; None for what is fastest.
       advance: told of every finished batch.
       vectors: (all units, C) for the objective ``direction``.
       images: (all units, H, W, C), 0..255, for the objective ``likeness``.
     """
     several = plan.form.images
+    numbers = Numbers(*(jnp.float32(number) for number in plan.numbers))
+    none = jnp.int32(0)
+    shared = Shared(
+        model,
+        numbers,
+        plan.magnitude,
+        jnp.float32(plan.start),
+        jnp.float32(plan.amount),
+        none,
+        none,
+    )
+    job = _Job(engine, plan, engine.everywhere(shared), name)
+    across = len(engine.devices)
+    batch = at_once(batch, engine, len(units), job.trial(several, vectors, images))
+    batch = min(batch, -(-len(units) // across))
+    size = batch * several
     done = []
-    for part, wanted in batches(units, batch):
+    for part, wanted in batches(units, batch * across):
         each = np.repeat(part, several)
         goal = jnp.asarray(each if vectors is None else vectors[each])
         like = None if images is None else jnp.asarray(images[each])
         keys = _keys(key, jnp.asarray(part), several)
-        pictures, *others = _ascend(model, plan, goal, like, keys)
+        state, maps, shakes, first = job.begun((keys, goal, like), size)
+        state = job.climbed(state, (maps, shakes, goal, like), size)
+        pictures, last = job.finished(state, goal, like, size)
         shaped = [
             np.asarray(array).reshape(len(part), several, *array.shape[1:])[:wanted]
-            for array in (pictures, *others)
+            for array in (pictures, first, last, state.moved)
         ]
         done.append(shaped)
         advance(wanted)
@@ -227,27 +390,3 @@ def _keys(key: jax.Array, units: jax.Array, several: int) -> jax.Array:
     fold = jax.vmap(jax.random.fold_in)
     own = jax.vmap(jax.random.fold_in, (None, 0))(key, jnp.repeat(units, several))
     return jnp.asarray(fold(own, numbers))
-
-
-def _ascend(
-    model: Model, plan: Plan, goal: jax.Array, like: jax.Array | None, keys: jax.Array
-) -> tuple[jax.Array, ...]:
-    """Pictures, their scores at the start and at the end, and whether they were moved."""
-    form, numbers = plan.form, plan.numbers
-    state, maps, shakes = begin(keys, numbers, plan.start, plan.amount, form=form, maps=plan.maps)
-    end = partial(finish, model, goal=goal, images=like, magnitude=plan.magnitude, form=form)
-    _, first = end(state.parameters)
-    for number in range(plan.steps):
-        noise_keys = _fold(shakes, number) if form.shaken else shakes
-        arguments = goal, like, maps[number], noise_keys, plan.magnitude, numbers
-        new = step(model, state, *arguments, form=form)
-        if number < plan.redirect and bool(new.stuck.any()):
-            new = step(model, state, *arguments, form=replace(form, redirect=True))
-        state = new
-    pictures, last = end(state.parameters if state.best is None else state.best)
-    return pictures, first, last, state.moved
-
-
-@jax.jit
-def _fold(keys: jax.Array, number: int) -> jax.Array:
-    return jax.vmap(lambda key: jax.random.fold_in(key, number))(keys)

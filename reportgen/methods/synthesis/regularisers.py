@@ -22,7 +22,7 @@ def total_variation(pictures: jax.Array) -> jax.Array:
     return squares.sum(axis=(1, 2, 3)) / pictures[0].size
 
 
-def lp_norm(pictures: jax.Array, p: float) -> jax.Array:
+def lp_norm(pictures: jax.Array, p: float | jax.Array) -> jax.Array:
     """The power mean (mean |x|^p)^(1/p) of pictures (N, H, W, C); p >= 1.
 
     p = 1 asks for few bright pixels; a large p (keras-vis: 6) only holds back the brightest.
@@ -51,7 +51,7 @@ def absolute_variation(pictures: jax.Array) -> jax.Array:
     return (down + right) / pictures[0].size
 
 
-def keras_vis_norm(pictures: jax.Array, p: float) -> jax.Array:
+def keras_vis_norm(pictures: jax.Array, p: float | jax.Array) -> jax.Array:
     """(Σ |x|^p)^(1/p) / (H W C) of pictures (N, H, W, C): keras-vis's norm, smaller in larger ones.
 
     Returns:

@@ -181,11 +181,13 @@ class UnitAscent(Ascent):
             # A position is of the layer's own maps, which it has at the network's own size.
             size = context.model.spec.height, context.model.spec.width
         made = procedure.synthesise(
+            context.engine,
             self.network(context),
             self.plan(context, objective, size),
             units,
+            name="filters",
             key=fold_in_name(context.key, layer.path),
-            batch=at_once(self.batch, context.engine, len(units)),
+            batch=self.batch,
             advance=context.advance,
             vectors=None if self.direction is None else np.asarray([self.direction], np.float32),
         )
