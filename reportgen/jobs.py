@@ -18,6 +18,7 @@ from typing import Any
 from reportgen.core.sweep import SweepJob
 
 JOBS = "jobs"
+SUBMITTED = "submitit"  # submitit's own; the configuration of its launchers says so too
 _ORDER = "order.json"
 
 
@@ -31,6 +32,7 @@ def begin(sweep: Path, order: Sequence[Sequence[str]]) -> None:
     for number in range(len(order)):
         for suffix in ("json", "pid", "log"):
             file(sweep, number, suffix).unlink(missing_ok=True)
+    shutil.rmtree(sweep / JOBS / SUBMITTED, ignore_errors=True)
     text = json.dumps([list(job) for job in order], ensure_ascii=False)
     (sweep / JOBS / _ORDER).write_text(text)
 

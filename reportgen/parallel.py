@@ -207,7 +207,7 @@ class Parallel:
     def _submitted(self) -> list[Any]:
         import submitit
 
-        folder = self._sweep / jobs.JOBS / "submitit"
+        folder = self._sweep / jobs.JOBS / jobs.SUBMITTED
         return [
             submitit.SlurmJob(folder=folder / "%j", job_id=path.name)
             for path in sorted(folder.glob("[0-9]*_[0-9]*"))
