@@ -15,10 +15,11 @@ from flax import nnx
 from PIL import Image
 
 from reportgen.core.blocks import Montage, Table, Text
-from reportgen.core.errors import ConfigError, NotApplicableError
+from reportgen.core.errors import ConfigError, NotApplicableError, ResourceError
 from reportgen.core.spec import InputSpec
 from reportgen.engine.rows import Engine, compilations
 from reportgen.methods.synthesis import keras_seed
+from reportgen.methods.synthesis.batches import Trial, at_once
 from reportgen.methods.synthesis.narrow import can_cut
 from reportgen.methods.synthesis.precision import in_bfloat16
 from reportgen.methods.synthesis.ranking import Cut, Ranking, cuts
@@ -341,6 +342,48 @@ def test_bfloat16_is_the_same_but_for_its_digits(golden: Any, small: Any) -> Non
     assert np.abs(made.pictures - plain.pictures).max() > 1e-4
 
 
+def test_the_size_of_batches_is_measured_once_and_kept(
+    golden: Any, small: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """As on an accelerator, which this machine is made out to be."""
+    monkeypatch.setattr(Engine, "on_cpu", False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    engine, model = Engine.local(4), small(golden)
+    trial = keras_seed.trial(engine, model, "conv2", _job(), jax.random.key(0))
+    asked: list[int] = []
+
+    def seconds(self: Trial, size: int) -> float | None:
+        asked.append(size)
+        return {1: 1.0, 2: 1.2, 4: 2.4}[size]
+
+    assert trial.seconds(2) is not None
+    monkeypatch.setattr(Trial, "seconds", seconds)
+    assert at_once(None, engine, 16, trial) == 2
+    assert asked == [1, 2, 4]
+    assert at_once(None, engine, 99, trial) == 2
+    assert asked == [1, 2, 4]
+    assert engine.told[0] == (
+        "filters: 2 units at once on each device, as was fastest when it was measured; elsewhere "
+        "method.filters.batch=2 gives the same"
+    )
+    # Few units are not worth it, and what is configured is taken.
+    assert at_once(None, engine, 15, trial) == 4
+    assert at_once(None, engine, 3, trial) == 3
+    assert at_once(7, engine, 99, trial) == 7
+    assert asked == [1, 2, 4]
+    other = keras_seed.trial(engine, model, "conv2", _job(sides=(20, 24)), jax.random.key(0))
+    at_once(None, engine, 16, other)
+    assert asked == [1, 2, 4] * 2
+    engine.budget = trial._prepared(1).bytes
+    assert at_once(None, engine, 15, trial) == 1
+
+
+def test_more_at_once_than_memory_holds_says_so(golden: Any, small: Any) -> None:
+    with pytest.raises(ResourceError, match=r"with 4 at a time: it takes .* of 1,000") as error:
+        _filters(small(golden), [0, 1, 2, 3], batch=4, engine=Engine.local(4, budget=1000))
+    assert "method.filters.batch=2" in error.value.hint
+
+
 def test_only_an_ordinary_convolution_is_cut(golden: Any, small: Any) -> None:
     x = jnp.ones((1, 16, 16, 3))
     assert can_cut(small(golden), "conv2", 1, x)
@@ -430,6 +473,25 @@ def test_units_keep_and_the_configuration_s_layers(run_method: Callable[..., Any
         run_method("filters", "method.filters.units=[20]", "layers=all")
     with pytest.raises(NotApplicableError, match=r"ip1 \(dense\) has no maps"):
         run_method("filters", "method.filters.layers=ip1")
+
+
+def test_who_was_left_behind_is_said_in_the_table(
+    run_method: Callable[..., Any], golden: Any, small: Any
+) -> None:
+    keys = ("method.filters.size=60", "method.filters.scales=8", "method.filters.keep=4")
+    result = run_method("filters", "layers=[conv2]", *keys, model=_many(small, golden))
+    (table,), (montage,) = _blocks(result, Table), _blocks(result, Montage)
+    ranks = [row[2] for row in table.rows]
+    assert ranks[:5] == [1, 2, 3, 4, 5]
+    assert ranks[5:] == [f"left after size {k}" for k in (5, 5, 4, 4, 3, 3, 2, 2, 2, 2)] + ["dead"]
+    assert [row[3] for row in table.rows] == [True] * 4 + [False] * 12
+    assert "engine.early_ranking=false" in table.caption
+    assert len(montage.tiles) == 4
+    assert "of 15 with a response" in montage.caption.detail
+    off = ("engine.early_ranking=false",)
+    full = run_method("filters", "layers=[conv2]", *keys, *off, model=_many(small, golden))
+    np.testing.assert_array_equal(_blocks(full, Montage)[0].tiles, montage.tiles)
+    assert [row[2] for row in _blocks(full, Table)[0].rows] == [*range(1, 16), "dead"]
 
 
 def test_a_layer_too_deep_for_the_pictures_is_said(

@@ -125,4 +125,4 @@ def test_batches_have_one_shape() -> None:
     parts = list(batches([4, 5, 9, 2, 7], 2))
     assert [list(units) for units, _ in parts] == [[4, 5], [9, 2], [7, 7]]
     assert [wanted for _, wanted in parts] == [2, 2, 1]
-    assert [list(units) for units, _ in batches([4, 5], 16)] == [[4, 5]]
+    assert [list(units) for units, _ in batches([4, 5], 4)] == [[4, 5, 5, 5]]

@@ -124,13 +124,12 @@ def fastest(most: int, seconds: Callable[[int], float | None]) -> int:
     return best
 
 
-def batches(units: Sequence[int], batch: int) -> Iterator[tuple[np.ndarray, int]]:
+def batches(units: Sequence[int] | np.ndarray, batch: int) -> Iterator[tuple[np.ndarray, int]]:
     """The units in batches of equal length, the last filled up with copies of its last unit.
 
     Returns:
-      (B,) int32 units with B = min(batch, all), and how many of them are wanted.
+      (batch,) int32 units, and how many of them are wanted.
     """
-    size = min(batch, len(units))
-    for start in range(0, len(units), size):
-        part = np.asarray(units[start : start + size], np.int32)
-        yield np.concatenate([part, np.repeat(part[-1:], size - len(part))]), len(part)
+    for start in range(0, len(units), batch):
+        part = np.asarray(units[start : start + batch], np.int32)
+        yield np.concatenate([part, np.repeat(part[-1:], batch - len(part))]), len(part)

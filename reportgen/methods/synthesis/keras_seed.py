@@ -34,7 +34,7 @@ import numpy as np
 from reportgen.engine.ladder import Ladder, Rung
 from reportgen.engine.rows import Engine
 from reportgen.methods.synthesis.ascent import EPSILON, noise, unit_step
-from reportgen.methods.synthesis.batches import Trial
+from reportgen.methods.synthesis.batches import Trial, batches
 from reportgen.methods.synthesis.narrow import can_cut, cut
 from reportgen.methods.synthesis.objectives import mean_activation
 from reportgen.methods.synthesis.ranking import Ranking
@@ -243,20 +243,22 @@ def synthesise(
     where: dict[int, tuple[int, int]] = {}
     with Ladder(engine, model, rungs) as ladder:
         for first, stop, _ in stages:
-            parts = [*_parts(climbing, ladder.size(first))]
+            parts = [*batches(climbing, ladder.size(first))]
             if first == 0:
-                states = (job.begun(key, chosen[full], 0, depth) for _, full in parts)
+                states = (job.begun(key, chosen[full], 0, depth) for full, _ in parts)
             else:
-                states = (_together(below, [where[i] for i in full]) for _, full in parts)
+                states = (_together(below, [where[i] for i in full]) for full, _ in parts)
             held, place = list[State](), dict[int, tuple[int, int]]()
-            for (part, _), state in zip(parts, _climbed(ladder, states, first, stop), strict=True):
+            climbed = _climbed(ladder, states, first, stop)
+            for (full, count), state in zip(parts, climbed, strict=True):
+                part = full[:count]
                 made.loss[part], made.alive[part] = (
-                    np.asarray(array)[: len(part)] for array in (state.loss, state.alive)
+                    np.asarray(array)[:count] for array in (state.loss, state.alive)
                 )
                 made.climbed[part] = stop
                 if stop == len(climbs):
-                    made.pictures[part] = np.asarray(state.pixels)[: len(part)]
-                    advance(len(part))
+                    made.pictures[part] = np.asarray(state.pixels)[:count]
+                    advance(count)
                 else:
                     place |= {i: (len(held), row) for row, i in enumerate(part)}
                     held.append(state)
@@ -298,13 +300,6 @@ def _stages(sizes: int, count: int, ranking: Ranking | None) -> list[tuple[int, 
         (first, stop, min([count, *(cut.keep for cut in dropping if cut.after <= first)]))
         for first, stop in pairwise(stops)
     ]
-
-
-def _parts(climbing: np.ndarray, size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Parts of at most so many, and each filled up with copies of its last."""
-    for start in range(0, len(climbing), size):
-        part = climbing[start : start + size]
-        yield part, np.concatenate([part, np.repeat(part[-1:], size - len(part))])
 
 
 def _climbed(ladder: Ladder, states: Iterable[State], first: int, stop: int) -> Iterator[State]:
