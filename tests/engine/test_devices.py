@@ -32,7 +32,7 @@ def made(folder: Path, devices: int) -> tuple[Report, str]:
             *("method.rise.masks=64", "method.smoothgrad.samples=4", "method.scorecam.channels=8"),
             *("method.integrated_gradients.steps=8", "method.occlusion.patch=9"),
             *("method.road.count=2", "method.top_images.synthesis=null", "engine.batch=3"),
-            *("method.filters.layers=conv2", "method.filters.scales=3", "method.filters.steps=2"),
+            *("layers=conv2", "method.filters.scales=3", "method.filters.steps=2"),
             *("method.filters.keep=4", "method.class_images.steps=2", "method.caricature.steps=2"),
             f"report.dir={folder}",
         ],

@@ -78,7 +78,7 @@ def test_there_are_blocks_and_they_survive_the_file(method: str, first: Result) 
         command="",
     )
     adapter = results._adapter(Section)
-    writer = results._Writer(report.sections[0])
+    writer = results._Writer(report.sections[0], {})
     data = adapter.dump_python(section, mode="json", context=writer)
     reader = results._Reader(lambda name: writer.arrays)
     back = adapter.validate_python(data, context=reader)

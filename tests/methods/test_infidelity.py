@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from reportgen.engine.rows import Engine
 from reportgen.methods.base import fold_in_name
 from reportgen.methods.faithfulness import BLOB, RANDOM, Subject, generator
 from reportgen.methods.infidelity import Infidelity, agreement
@@ -122,7 +123,10 @@ def test_against_captum(perturbation: str, normalize: bool, model_of: Callable[.
     key = jax.random.key(6)
     heat = np.random.default_rng(1).normal(size=(24, 28)).astype(np.float32)
     context: Any = SimpleNamespace(
-        model=model, images=SimpleNamespace(pixels=pixels, names=["a"]), batch=4, key=key
+        model=model,
+        images=SimpleNamespace(pixels=pixels, names=["a"]),
+        engine=Engine.local(4),
+        key=key,
     )
     target = TARGETS["small"]
     subject = Subject(place=0, target=target, maps={"m": heat}, noise=heat)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from reportgen.core.blocks import KeyValues, Montage, Table, Text
-from reportgen.core.errors import ConfigError, NotApplicableError
+from reportgen.core.errors import ConfigError
 from reportgen.methods.synthesis import presets
 
 FILTERS = ("method.filters.layers=conv2", "method.filters.units=[4,9]")
@@ -171,16 +171,7 @@ def test_what_does_not_go_together_is_refused(
         run_method(name, *(f"method.{override}" for override in overrides))
 
 
-def test_maco_needs_images(composed: Callable[..., Any], lenet: Any) -> None:
-    from reportgen import pipeline
-    from reportgen.config import read
-    from reportgen.data.load import load_images
-
-    overrides = ("method=filters", "method.filters.preset=maco", "data=none")
-    config = read(composed(*overrides))
-    images = load_images(config.data, lenet.spec, lenet.classes, 0)
-    method = pipeline._method("filters", config.method["filters"])
-    with pytest.raises(NotApplicableError, match="maco takes its magnitudes from images"):
-        pipeline._prepare(
-            "filters", method, config=config, model=lenet, images=images, own=overrides
-        )
+def test_maco_needs_images(reportgen: Callable[..., tuple[int, str, str]]) -> None:
+    code, _, error = reportgen("method=filters", "method.filters.preset=maco", "data=none")
+    assert code == 2
+    assert "maco takes its magnitudes from images" in error
