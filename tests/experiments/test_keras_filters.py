@@ -28,10 +28,11 @@ def made(make: Callable[..., Any]) -> Any:
 
 
 def test_the_whole_job_has_the_numbers_of_the_script(composed: Callable[..., Any]) -> None:
-    from reportgen import config, pipeline
+    from reportgen import config
+    from reportgen.chosen import chosen_methods
 
     read = config.read(composed("experiment=keras_filters"))
-    method = pipeline._method("filters", read.method["filters"])
+    method = chosen_methods(read, ()).methods["filters"]
     values = method.values  # type: ignore[attr-defined]
     expected = {"size": 412, "scales": 9, "factor": 1.2, "steps": 15, "step_size": 1.0}
     expected |= {"start": 128.0, "noise": 20.0, "subtract_mean": False}
