@@ -59,7 +59,7 @@ class Caricature(Ascent):
             "What each layer saw in an image: a picture whose activation there points the same way "
             "as the image's, and is stronger. What the layer ignores is missing from it."
         )
-        return Result(blocks=(*groups, self.procedure()), intro=intro)
+        return Result(blocks=(*groups, self.procedure(context)), intro=intro)
 
     def _layer(self, context: Context, layer: LayerInfo, images: np.ndarray) -> Group:
         model, names = context.model, context.images.names

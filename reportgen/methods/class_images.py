@@ -72,7 +72,7 @@ class ClassImages(Ascent):
         ]:
             text = "The network does not assign these pictures to their own class: "
             blocks.append(Text(text=f"{text}{', '.join(other)}.", tone="note"))
-        blocks += [_table(model, wanted, made), self.procedure()]
+        blocks += [_table(model, wanted, made), self.procedure(context)]
         intro = (
             "For each class a picture that gives its logit a high value, found by gradient ascent: "
             "what the network looks for, not what the class looks like."

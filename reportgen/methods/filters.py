@@ -86,7 +86,9 @@ class Filters(UnitAscent):
                 " Contrast is standardised picture by picture; compare shapes, not brightness. A "
                 "filter that answers to plain brightness gives an even picture with a border."
             )
-        return Result(blocks=(*blocks, self.procedure()), intro=intro, findings=tuple(findings))
+        return Result(
+            blocks=(*blocks, self.procedure(context)), intro=intro, findings=tuple(findings)
+        )
 
     def _layer(self, context: Context, layer: LayerInfo) -> tuple[Group, list[Finding]]:
         units = self._units(layer)

@@ -123,7 +123,7 @@ class TopImages(Method):
         )
         if self.synthesis is not None:
             intro += " Beside them a picture that gradient ascent made to drive the unit."
-            blocks.append(self.synthesis.procedure())
+            blocks.append(self.synthesis.procedure(context))
         return Result(blocks=tuple(blocks), intro=intro)
 
     def _made(self, context: Context, layer: LayerInfo, units: tuple[int, ...]) -> Made | str:

@@ -83,6 +83,19 @@ def test_the_script_s_numbers_are_said_too(run_method: Callable[..., Any]) -> No
     }
 
 
+def test_a_network_of_16_bits_is_said_and_climbs_too(run_method: Callable[..., Any]) -> None:
+    keys = ("method.filters.preset=lucid", "method.filters.steps=8", "method.filters.size=30")
+    half = run_method("filters", *FILTERS, *keys, "engine.bfloat16=true")
+    whole = run_method("filters", *FILTERS, *keys)
+    assert _said(half)["network"] == "in bfloat16"
+    assert "network" not in _said(whole)
+    ours, exact = (_one(result, Table).rows for result in (half, whole))
+    assert [row[0] for row in ours] == [row[0] for row in exact]
+    scores = np.array([[row[1] for row in rows] for rows in (ours, exact)])
+    np.testing.assert_allclose(scores[0], scores[1], rtol=0.1)
+    assert (scores[0] != scores[1]).all()
+
+
 def test_several_pictures_of_a_unit_lie_in_a_row(run_method: Callable[..., Any]) -> None:
     result = run_method(
         "filters",

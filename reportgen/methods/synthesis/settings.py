@@ -80,8 +80,9 @@ class Ascent(Method):
         given = {key: getattr(self, key) for key in sorted(keys) if hasattr(self, key)}
         return resolve(self.preset, presets[self.preset], given)
 
-    def procedure(self) -> KeyValues:
+    def procedure(self, context: Context) -> KeyValues:
         """What the preset comes to, for the report."""
+        numbers = (("network", "in bfloat16"),) if context.engine.bfloat16 else ()
         several = ("images", "diversity") if self.images > 1 else ()
         pairs = {**self.values, **{name: getattr(self, name) for name in several}}
         return KeyValues(
@@ -89,6 +90,7 @@ class Ascent(Method):
             pairs=(
                 ("preset", self.preset),
                 *((key, word(value)) for key, value in pairs.items()),
+                *numbers,
             ),
         )
 
