@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
+from reportgen.engine.rows import Engine
 from reportgen.methods import smoothgrad
 from reportgen.methods.class_activation import capture
 from reportgen.methods.faithfulness import Subject
@@ -157,7 +158,7 @@ def test_infidelity_against_captum(network: Any) -> None:
     context: Any = SimpleNamespace(
         model=model.with_parameters({k: jnp.asarray(v) for k, v in parameters.items()}),
         images=SimpleNamespace(pixels=picture(*x.shape[1:3]), names=["a"]),
-        batch=7,
+        engine=Engine.local(7),
         key=jax.random.key(0),
     )
     heat, kinds = perturbations(name)

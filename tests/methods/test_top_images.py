@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import tracemalloc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -181,6 +182,8 @@ class Endless:
         if not isinstance(index, slice):
             return self[index : index + 1][0]
         wanted: Sequence[int] = range(len(self))[index]
+        if wanted and wanted[0] % 128 == 0:
+            gc.collect()  # JAX leaves cycles behind with every call, freed when Python likes
         self.most = max(self.most, len(wanted))
         made = [np.random.default_rng(k).uniform(0, 255, (28, 28, 1)) for k in wanted]
         return np.asarray(made, np.float32).reshape(-1, 28, 28, 1)
@@ -217,7 +220,7 @@ def test_memory_does_not_grow_with_the_images(
         tracemalloc.stop()
     assert pixels.most == 8
     # 992 more images are 3.1 MB, and two units' responses 0.5 MB.
-    assert many - few < 50_000
+    assert many - few < 10_000
 
 
 def test_batches_do_not_matter() -> None:
