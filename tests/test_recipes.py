@@ -102,8 +102,6 @@ def test_a_recipe_goes_through_every_method(
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    if name == "keras":
-        pytest.importorskip("keras", reason="Keras models need the extra keras")
     write_recipes(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     save(tmp_path)

@@ -140,7 +140,6 @@ def test_against_what_captum_computed(computed: Any) -> None:
 
 @each_network
 def test_against_captum(computed: Any) -> None:
-    pytest.importorskip("captum", reason="the peer needs the extra 'test'")
     from tests.peers import captum_maps
 
     name, given, made = computed
@@ -175,7 +174,6 @@ def test_infidelity_against_captum(network: Any) -> None:
         made[kind, normalize] = tested.values["infidelity"]["m"]
     with np.load(GOLDEN) as file:
         np.testing.assert_allclose(made, file[f"infidelity/{name}"], rtol=1e-4)
-    pytest.importorskip("captum", reason="the peer needs the extra 'test'")
     from tests.peers import captum_maps
 
     expected = captum_maps.infidelities(name, x)

@@ -79,8 +79,9 @@ def test_the_product(network: Any) -> None:
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_against_captum(mode: Any, opened: Callable[..., Any]) -> None:
     """SqueezeNet; Captum's nearest cell is reckoned from corners unless it is told otherwise."""
-    torch = pytest.importorskip("torch")
-    captum = pytest.importorskip("captum.attr")
+    import captum.attr as captum
+    import torch
+
     from tests.peers import torch_classic
 
     model = jax.eval_shape(lambda: opened("model=squeezenet1_0", "weights=random"))

@@ -110,7 +110,7 @@ def test_an_exact_map_of_a_linear_network_predicts_every_change(
 @pytest.mark.parametrize("perturbation", ["square", "gaussian"])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_against_captum(perturbation: str, normalize: bool, model_of: Callable[..., Any]) -> None:
-    metrics = pytest.importorskip("captum.metrics", reason="the peer needs the extra 'test'")
+    import captum.metrics as metrics
     import torch
 
     from tests.peers import captum_maps

@@ -139,7 +139,8 @@ def of_function() -> Any:
 
 
 def of_keras() -> Any:
-    keras = pytest.importorskip("keras", reason="Keras models need the extra keras")
+    import keras
+
     layers = keras.layers
     return keras.Sequential(
         [

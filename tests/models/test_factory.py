@@ -259,8 +259,6 @@ def returned(what: str) -> str:
 def test_what_is_wrong_is_said_in_one_message(
     factory: str, message: str, hint: str, opened: Make
 ) -> None:
-    if factory in ("own_nets:torch", "own_nets:keras"):
-        pytest.importorskip(factory.partition(":")[2])
     name, *more = factory.split()
     with pytest.raises(UserError) as caught:
         opened(f"model.factory={name}", *CHOSEN, *more)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,7 @@ from reportgen.models.base import Model
 from .networks import LARGE, X, assert_close, keras_of, listed, run
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read by Keras when it is first imported
-keras = pytest.importorskip("keras", reason="Keras models need the extra keras")
+keras: Any = importlib.import_module("keras")
 layers = keras.layers
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)

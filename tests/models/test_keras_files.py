@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import zipfile
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from reportgen.models.base import Model
 from .networks import X, assert_close, keras_of, listed, run
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read by Keras when it is first imported
-keras = pytest.importorskip("keras", reason="Keras models need the extra keras")
+keras: Any = importlib.import_module("keras")
 layers = keras.layers
 
 # NumPy 2 wants of Keras's variables what they do not take.

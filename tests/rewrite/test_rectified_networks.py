@@ -163,7 +163,8 @@ def _initial(key: jax.Array) -> Any:
 
 
 def keras_network(activation: Activation) -> Callable[..., Any]:
-    keras = pytest.importorskip("keras", reason="Keras models need the extra keras")
+    import keras
+
     layers = keras.layers
 
     def make() -> Any:

@@ -162,7 +162,8 @@ def test_what_is_no_rectifier_is_left(name: str) -> None:
     ],
 )
 def test_keras_activations(name: str, expected: tuple[str, ...]) -> None:
-    keras = pytest.importorskip("keras", reason="Keras models need the extra keras")
+    import keras
+
     assert found(keras.activations.get(name)) == expected
 
 

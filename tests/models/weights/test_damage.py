@@ -59,14 +59,16 @@ def _caffe() -> bytes:
 
 
 def _torch() -> bytes:
-    torch = pytest.importorskip("torch", reason="needs PyTorch (extra: peers)")
+    import torch
+
     file = io.BytesIO()
     torch.save({name: torch.from_numpy(value.copy()) for name, value in EXPECTED.items()}, file)
     return file.getvalue()
 
 
 def _keras() -> bytes:
-    h5py = pytest.importorskip("h5py", reason="needs h5py (extra: keras)")
+    import h5py
+
     file = io.BytesIO()
     with h5py.File(file, "w") as root:
         root.attrs["layer_names"] = np.array([b"conv", b"fc"])

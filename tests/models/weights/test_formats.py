@@ -190,7 +190,8 @@ def test_the_sum_of_a_folder_follows_names_and_contents(tmp_path: Path) -> None:
 
 
 def _torch_state() -> dict[str, Any]:
-    torch = pytest.importorskip("torch", reason="needs PyTorch (extra peers)")
+    import torch
+
     return {name: torch.from_numpy(value.copy()) for name, value in EXPECTED.items()}
 
 
@@ -211,7 +212,8 @@ def _compiled(state: Any) -> Any:
 def test_pytorch_files_round_trip_in_their_wrappers(
     wrap: Callable[[Any], Any], zipped: bool, tmp_path: Path
 ) -> None:
-    torch = pytest.importorskip("torch", reason="needs PyTorch (extra peers)")
+    import torch
+
     path = tmp_path / "w.pt"
     torch.save(wrap(_torch_state()), path, _use_new_zipfile_serialization=zipped)
     found = placed(path)
@@ -220,7 +222,8 @@ def test_pytorch_files_round_trip_in_their_wrappers(
 
 
 def test_pytorch_bfloat16_is_read(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="needs PyTorch (extra peers)")
+    import torch
+
     path = tmp_path / "w.pth"
     torch.save({name: value.bfloat16() for name, value in _torch_state().items()}, path)
     narrow = {k: v.astype(ml_dtypes.bfloat16).astype(np.float32) for k, v in EXPECTED.items()}
@@ -238,7 +241,8 @@ class Evil:
 
 
 def test_a_pytorch_file_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="needs PyTorch (extra peers)")
+    import torch
+
     torch.save({"state_dict": _torch_state(), "evil": Evil(tmp_path / "ran")}, tmp_path / "w.pt")
     with pytest.raises(WeightsError, match=r"not unpickled here[\s\S]*safetensors"):
         placed(tmp_path / "w.pt")
@@ -248,7 +252,8 @@ def test_a_pytorch_file_with_code_is_refused_and_not_run(tmp_path: Path) -> None
 def test_without_pytorch_the_message_says_how_to_convert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    torch = pytest.importorskip("torch", reason="needs PyTorch (extra peers)")
+    import torch
+
     torch.save(_torch_state(), tmp_path / "w.pt")
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(WeightsError, match=r"without torch[\s\S]*save_file\("):

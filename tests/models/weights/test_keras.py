@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import zipfile
 from collections.abc import Callable, Mapping
@@ -18,7 +19,7 @@ from tests.models.weights.sample import NAMING, OWN, build, equal, images, logit
 os.environ.setdefault("KERAS_BACKEND", "jax")
 # Keras's own variables do not speak NumPy 2 yet.
 pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
-h5py = pytest.importorskip("h5py", reason="needs h5py (extra keras)")
+h5py: Any = importlib.import_module("h5py")
 EXPECTED = values(build())
 NEW = {
     "conv.kernel": "block1_conv/kernel:0",
@@ -108,7 +109,9 @@ def test_a_file_without_top_says_so_and_loads_the_rest_when_asked(tmp_path: Path
 
 @pytest.fixture(scope="module")
 def keras() -> Any:
-    return pytest.importorskip("keras", reason="needs Keras on JAX (extra peers)")
+    import keras
+
+    return keras
 
 
 @pytest.fixture(scope="module")

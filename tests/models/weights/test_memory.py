@@ -55,7 +55,8 @@ def _msgpack(path: Path, tensors: dict[str, np.ndarray]) -> None:
 
 
 def _keras(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    h5py = pytest.importorskip("h5py", reason="needs h5py (extra: keras)")
+    import h5py
+
     with h5py.File(path, "w") as root:
         root.attrs["layer_names"] = np.array([name.partition(".")[0].encode() for name in tensors])
         for name, value in tensors.items():
@@ -76,7 +77,8 @@ def _caffe(path: Path, tensors: dict[str, np.ndarray]) -> None:
 
 
 def _torch(path: Path, tensors: dict[str, np.ndarray]) -> None:
-    torch = pytest.importorskip("torch", reason="needs PyTorch (extra: peers)")
+    import torch
+
     torch.save({name: torch.from_numpy(value) for name, value in tensors.items()}, path)
 
 

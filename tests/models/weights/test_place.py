@@ -83,7 +83,8 @@ def test_a_users_port_has_its_own_names_in_pytorch_layouts(tmp_path: Path) -> No
 
 
 def test_a_pytorch_network_and_ours_with_its_file_give_the_same_logits(tmp_path: Path) -> None:
-    torch = pytest.importorskip("torch", reason="the peer is in PyTorch (extra: peers)")
+    import torch
+
     nn = torch.nn
 
     class Twin(nn.Module):  # type: ignore[name-defined, misc]

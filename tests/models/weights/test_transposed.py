@@ -22,7 +22,8 @@ from tests.models.weights.sample import shapes_of
 def test_upsampling_gives_what_pytorch_gives(
     into: int, transpose_kernel: bool, tmp_path: Path
 ) -> None:
-    torch = pytest.importorskip("torch", reason="the peer is in PyTorch (extra: test)")
+    import torch
+
     torch.manual_seed(0)
     peer = torch.nn.ConvTranspose2d(2, into, 3, stride=2)
     tensors = {f"up.{name}": value.numpy() for name, value in peer.state_dict().items()}

@@ -109,7 +109,8 @@ def check(match: names.Match, shapes: Mapping[str, Any], found: Mapping[str, Any
 @pytest.mark.parametrize("name", PEERS)
 def test_every_tensor_of_the_published_pytorch_network_has_its_place(name: str) -> None:
     """Names and shapes of a whole state dictionary, without its values."""
-    torch = pytest.importorskip("torch", reason="the peer is in PyTorch (extra: peers)")
+    import torch
+
     peers = __import__(f"tests.peers.{PEERS[name]}", fromlist=[name])
     shapes, naming = abstract(name)
     with torch.device("meta"):
@@ -123,7 +124,8 @@ def test_every_tensor_of_the_published_pytorch_network_has_its_place(name: str) 
 def test_a_pytorch_file_gives_the_same_logits_here_as_there(
     name: str, side: int, tmp_path: Path
 ) -> None:
-    torch = pytest.importorskip("torch", reason="the peer is in PyTorch (extra: peers)")
+    import torch
+
     from tests.peers import torch_classic, torch_modern
 
     torch.manual_seed(0)
@@ -142,7 +144,8 @@ def test_a_pytorch_file_gives_the_same_logits_here_as_there(
 
 def test_weights_of_one_version_of_resnet50_do_not_pass_for_the_other(tmp_path: Path) -> None:
     """All names and shapes fit, and every answer would be wrong."""
-    torch = pytest.importorskip("torch", reason="the peer is in PyTorch (extra: peers)")
+    import torch
+
     from tests.peers import torch_modern
 
     with torch.device("meta"):
@@ -177,7 +180,8 @@ VGG16_TOP = {
 
 
 def test_some_tensors_of_keras_vgg16_are_placed_under_their_old_names(tmp_path: Path) -> None:
-    h5py = pytest.importorskip("h5py", reason="needs h5py (extra: keras)")
+    import h5py
+
     shapes, naming = abstract("vgg16")
     draw = np.random.default_rng(0)
     expected = {
@@ -204,7 +208,7 @@ def test_keras_applications_resnet50_gives_the_same_logits_here_as_there(
     ending: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(os.environ, "KERAS_BACKEND", "jax")
-    keras = pytest.importorskip("keras", reason="the peer is keras.applications (extra: peers)")
+    import keras
     from keras.src.legacy.saving import legacy_h5_format
 
     peer = keras.applications.ResNet50(

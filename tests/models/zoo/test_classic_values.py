@@ -60,7 +60,6 @@ def test_against_what_pytorch_computed(computed: Any) -> None:
 
 @pytest.mark.parametrize("computed", LIVE, indirect=True)
 def test_against_pytorch(computed: Any) -> None:
-    pytest.importorskip("torch", reason="the peer networks need the extra 'peers'")
     from tests.peers import torch_classic
 
     name, _, x, logits, activations = computed
@@ -75,7 +74,8 @@ def test_against_pytorch(computed: Any) -> None:
 @pytest.mark.parametrize("computed", ["vgg16"], indirect=True)
 def test_against_keras(computed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "KERAS_BACKEND", "jax")
-    keras = pytest.importorskip("keras", reason="the peer networks need the extra 'peers'")
+    import keras
+
     name, parameters, x, logits, activations = computed
     network = keras.applications.VGG16(weights=None, classifier_activation=None)
     given = {theirs: ours for ours, theirs in described(name).published()["keras"].items()}

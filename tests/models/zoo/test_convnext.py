@@ -26,12 +26,10 @@ def test_published_size_and_output(ran: Ran) -> None:
 
 
 def test_against_pytorch_under_torchvisions_names(ran: Ran) -> None:
-    pytest.importorskip("torch", reason="the peer is in PyTorch (extra: peers)")
     assert_close(ran.outputs, torch_outputs(ran.case))
 
 
 def test_timms_names_are_our_own(ran: Ran) -> None:
-    pytest.importorskip("torch", reason="the peer is in PyTorch (extra: peers)")
     from tests.peers.torch_modern import carry, convnext_tiny, timm_state
 
     published = ran.case.published

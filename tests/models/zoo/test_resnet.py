@@ -35,14 +35,12 @@ def test_published_size_and_output(ran: Ran) -> None:
 
 @pytest.mark.parametrize("ran", ["resnet18", "resnet50", "resnet50_caffe"], indirect=True)
 def test_against_pytorch(ran: Ran) -> None:
-    pytest.importorskip("torch", reason="the peer is in PyTorch (extra: peers)")
     assert_close(ran.outputs, torch_outputs(ran.case))
 
 
 @pytest.mark.parametrize("ran", ["resnet50_keras"], indirect=True)
 def test_against_keras(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    pytest.importorskip("keras", reason="the peer is keras.applications (extra: peers)")
     assert_close(ran.outputs, keras_outputs(ran.case))
 
 
@@ -70,7 +68,6 @@ def test_a_wrong_keyword_names_the_right_ones(override: str, message: str) -> No
 
 def test_other_sizes_of_input_against_pytorch() -> None:
     """The network ends in a global mean; odd sides show where padding lies."""
-    pytest.importorskip("torch", reason="the peer is in PyTorch (extra: peers)")
     ran = run("resnet18", "model.input.height=97", "model.input.width=65")
     assert ran.outputs["maxpool"].shape == (1, 25, 17, 64)
     assert_close(ran.outputs, torch_outputs(ran.case))

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from tests.goldens.zoo_modern import case
@@ -93,7 +91,8 @@ def test_caffes_names_are_letters_at_depth_50_and_numbers_beyond() -> None:
 
 def test_kerass_names_beyond_depth_50(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    keras: Any = pytest.importorskip("keras", reason="the peer is keras.applications")
+    import keras
+
     network = keras.applications.ResNet101(weights=None)
     kernels = {la.name: la.weights[0].shape for la in network.layers if la.weights}
     given = case("resnet101_keras")
