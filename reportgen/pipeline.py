@@ -76,7 +76,7 @@ class Outcome:
 
 
 @dataclass(frozen=True)
-class _Job:
+class Job:
     """A method with all it needs, checked before anything is computed."""
 
     name: str
@@ -128,7 +128,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
             bfloat16=config.engine.bfloat16,
         )
         jobs = [
-            _prepare(name, chosen, config=config, model=model, images=images, engine=engine)
+            prepare(name, chosen, config=config, model=model, images=images, engine=engine)
             for name in chosen.methods
         ]
         stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
@@ -201,12 +201,12 @@ def _device() -> str:
     return f"{len(devices)} × {devices[0].platform}" + ("" if kind == "cpu" else f" ({kind})")
 
 
-def _prepare(
+def prepare(
     name: str, chosen: Chosen, *, config: Config, model: Model, images: ImageBatch, engine: Engine
-) -> _Job:
+) -> Job:
     method = chosen.methods[name]
     layers, reason = layers_for(name, chosen, model.layers, config.layers)
-    job = partial(_Job, name, method, chosen.settings[name])
+    job = partial(Job, name, method, chosen.settings[name])
     if reason:
         return job(None, 0, reason)
     made_by = (*chosen.makers, name) if method.needs_maps else (name,)
@@ -237,7 +237,7 @@ def _prepare(
 
 
 def _compute(
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     engine: Engine,
     progress: Progress,
     stages: list[Stage],
@@ -268,7 +268,7 @@ def _compute(
 
 
 def _sections(
-    jobs: Sequence[_Job],
+    jobs: Sequence[Job],
     results: Mapping[str, Result],
     stages: Sequence[Stage],
     chosen: Chosen,

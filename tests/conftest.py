@@ -168,7 +168,7 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
             early_ranking=config.engine.early_ranking,
             bfloat16=config.engine.bfloat16,
         )
-        job = pipeline._prepare(
+        job = pipeline.prepare(
             name,
             chosen,
             config=config,

@@ -214,8 +214,7 @@ class Engine:
         self, program: Program, limit: int, model: Model, rows: Rows
     ) -> Callable[[Model, Rows], Any] | None:
         """The program for chunks of a size; None, and the limit halved, if it takes too much."""
-        made = self.prepared(program, limit, model, rows)
-        self.count(program, limit, model, rows)
+        made = self._used(program, limit, model, rows)
         if made.bytes > self.budget:
             self._halve(program, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
             return None
@@ -231,8 +230,7 @@ class Engine:
         Raises:
           ResourceError: if it does not fit into the budget, or into memory.
         """
-        made = self.prepared(program, size, model, rows)
-        self.count(program, size, model, rows)
+        made = self._used(program, size, model, rows)
         if made.bytes > self.budget:
             raise _full(program, size, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
         try:
@@ -258,10 +256,12 @@ class Engine:
         """The program, compiled for chunks of these shapes; a thread of its own may ask."""
         return _compiled(program, limit, *_signature(model, rows), self.devices)
 
-    def count(self, program: Program, limit: int, model: Any, rows: Rows) -> None:
-        """Remember that a program was used for chunks of these shapes."""
+    def _used(self, program: Program, limit: int, model: Any, rows: Rows) -> Compiled:
+        """What ``prepared`` returns; it is remembered that the program was used so."""
         key = program, limit, *_signature(model, rows), self.devices
+        made = _compiled(*key)
         self.compiled.setdefault(program.name, set()).add(key)
+        return made
 
     def _halve(self, program: Program, why: str) -> None:
         limit = self.limits.get(program, self.batch)

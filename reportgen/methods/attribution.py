@@ -118,7 +118,7 @@ class Attribution(Method):
         count = context.images.first(self.count)
         fitted = self.fitted(model)
         chosen = chosen_classes(context.engine, model, images, self.target, count)
-        program = _Explain(fitted)
+        program = Explain(fitted)
         pixels = normalised(model, images)
         keys = jnp.stack([fold_in_name(context.key, images.names[i]) for i in range(count)])
 
@@ -268,7 +268,7 @@ def _finite(model: Model, x: jax.Array) -> dict[str, jax.Array]:
 
 
 @dataclass(frozen=True)
-class _Explain:
+class Explain:
     """A method as the engine runs it."""
 
     method: Attribution

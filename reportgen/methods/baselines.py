@@ -13,6 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from reportgen.core.spec import InputSpec
+from reportgen.methods.draws import uniform
 
 Baseline = Literal["black", "mean", "blurred", "random"]
 
@@ -40,7 +41,7 @@ def baseline(
     if kind == "blurred":
         # Preprocessing is affine and the Gaussian's weights sum to one: before it or after is one.
         return blurred(x, blur * min(x.shape[1:3]))
-    drawn = jax.vmap(lambda key: jax.random.uniform(key, x.shape[1:], maxval=255.0))(keys)
+    drawn = jax.vmap(lambda key: 255 * uniform(key, x.shape[1:]))(keys)
     return jnp.asarray(spec.normalise(drawn))
 
 

@@ -23,6 +23,7 @@ from reportgen.methods.class_activation import (
     default_layer,
     placed,
 )
+from reportgen.methods.draws import normal
 from reportgen.models.base import Model
 
 _TOLERANCE = 1e-3  # of the largest value compared: far above rounding, far below one rectifier
@@ -60,10 +61,10 @@ def departures(model: Model, path: str, x: jax.Array) -> tuple[jax.Array, jax.Ar
     """
     first, second = model.activation(path, x)
     noise, direction = jax.random.split(jax.random.key(0))
-    other = jnp.abs(second).max() * jax.random.normal(noise, second.shape)
+    other = jnp.abs(second).max() * normal(noise, second.shape)
     taps = jnp.stack([jnp.zeros_like(first), jnp.zeros_like(first), -2 * first, other])
     # All scores at once: a random sum of them is linear if each is.
-    mixed = jax.random.normal(direction, (len(model.classes),))
+    mixed = normal(direction, (len(model.classes),))
 
     def score(taps: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
         scores, activations = model.apply(jnp.concatenate([x, x]), {path: taps})

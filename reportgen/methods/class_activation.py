@@ -17,6 +17,7 @@ import jax.numpy as jnp
 from reportgen.core.errors import ModelError, NotApplicableError, did_you_mean
 from reportgen.core.settings import Text, settings
 from reportgen.methods.attribution import Attribution
+from reportgen.methods.draws import normal
 from reportgen.models.base import LayerInfo, Model
 
 Resize = Literal["bilinear", "nearest"]
@@ -145,7 +146,7 @@ def _moving(model: Model, paths: tuple[str, ...]) -> jax.Array:
 
     Found by what does not pass by chance or get lost in rounding: a NaN that is put there.
     """
-    x = jax.random.normal(jax.random.key(0), (len(paths), *model.spec.shape))
+    x = normal(jax.random.key(0), (len(paths), *model.spec.shape))
     taps = {
         path: jnp.zeros((len(paths), *model.layer(path).shape)).at[i, -1].set(jnp.nan)
         for i, path in enumerate(paths)

@@ -25,6 +25,7 @@ import jax.numpy as jnp
 
 from reportgen.core.settings import Count, NotNegative, Switch, settings
 from reportgen.methods.attribution import Attribution, Maps
+from reportgen.methods.draws import normal
 from reportgen.methods.gradients import score_gradient
 from reportgen.models.base import Model
 
@@ -44,7 +45,7 @@ class Moments(NamedTuple):
 
 def sample_noise(keys: jax.Array, sample: jax.Array, shape: tuple[int, ...]) -> jax.Array:
     """Standard normal noise (N, *shape) of one sample, of each image's own key."""
-    return jax.vmap(lambda key: jax.random.normal(jax.random.fold_in(key, sample), shape))(keys)
+    return jax.vmap(lambda key: normal(jax.random.fold_in(key, sample), shape))(keys)
 
 
 def gradient_moments(

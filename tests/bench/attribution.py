@@ -23,7 +23,7 @@ from torch import nn
 
 from reportgen.chosen import chosen_methods
 from reportgen.engine.rows import Engine
-from reportgen.methods.attribution import _Explain
+from reportgen.methods.attribution import Explain
 from reportgen.methods.targets import Scores
 from tests.bench.alternating import Measured, head, measure, write
 from tests.bench.prepared import composed, network
@@ -58,7 +58,7 @@ def ours(count: int) -> tuple[dict[str, Callable[[], object]], np.ndarray]:
     keys = jax.random.split(jax.random.key(0), count)
     jobs: dict[str, Callable[[], object]] = {"forward": lambda: engine.whole(Scores(), model, (x,))}
     for name, method in chosen_methods(config, overrides).methods.items():
-        program: Any = _Explain(method.fitted(model))  # type: ignore[attr-defined]
+        program: Any = Explain(method.fitted(model))  # type: ignore[attr-defined]
         jobs[name] = lambda program=program: engine.whole(program, model, (x, targets, keys))
     return jobs, x
 

@@ -1,9 +1,13 @@
 """The classic job beside its peers: ``python -m tests.bench.classic [--json FILE]``.
 
 VGG16, layer block5_conv1, pictures of 412 × 412 in 9 scales of 15 steps (Keras's
-conv_filter_visualization.py), one filter at a time on the peers' side as the script does it.
-Weights are drawn the same for all. ``--peer keras`` needs TensorFlow (extra ``bench``); ``--side``
-and ``--scales`` make the job smaller.
+conv_filter_visualization.py), one filter at a time on the peers' side as the script does it, so
+many as ``--units`` says on ours. Weights are drawn the same for all. ``--peer keras`` needs
+TensorFlow (extra ``bench``); ``--side`` and ``--scales`` make the job smaller.
+
+The last line compares what the job reaches with what one large convolution and its derivative by
+its input reach on the same device. On a GPU nothing is different: PyTorch and TensorFlow use it
+where their builds can.
 """
 
 from __future__ import annotations
@@ -12,17 +16,21 @@ import argparse
 import os
 import warnings
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from PIL import Image
 
-from tests.bench.alternating import head, measure, write
-from tests.bench.prepared import composed, method, network
+from tests.bench.alternating import Measured, head, measure, write
+from tests.bench.prepared import Prepared, composed, method, network
 
 LAYER, STEPS, FACTOR = "block5_conv1", 15, 1.2
-TARGET = 1.2
+TARGET, TARGET_ON_GPU, TARGET_SHARE = 1.2, 20.0, 0.5
+REPEATS = 20
 CHANNELS = (64, 64, "M", 128, 128, "M", 256, 256, 256, "M", 512, 512, 512, "M", 512)
 
 Weights = list[tuple[np.ndarray, np.ndarray]]
@@ -65,7 +73,7 @@ def ascent(climb: Callable[[np.ndarray, int], np.ndarray], side: int, scales: in
     return pixels
 
 
-def ours(weights: Weights, side: int, scales: int, units: list[int]) -> Callable[[], object]:
+def ours(weights: Weights, side: int, scales: int, units: list[int], *more: str) -> Prepared:
     """The preset keras_seed, as the method filters runs it."""
     overrides = ["model=vgg16", "weights=random"]
     layers = network(composed(overrides)).layers
@@ -83,7 +91,8 @@ def ours(weights: Weights, side: int, scales: int, units: list[int]) -> Callable
         "factor": FACTOR,
     }
     keys = [f"method.filters.{name}={value}" for name, value in filters.items()]
-    return method("filters", [*overrides, *keys], weights=dict(zip(names, values, strict=True)))
+    given = dict(zip(names, values, strict=True))
+    return method("filters", [*overrides, *keys, *more], weights=given)
 
 
 def keras(weights: Weights, side: int, scales: int, unit: int) -> Callable[[], object]:
@@ -137,40 +146,94 @@ def pytorch(weights: Weights, side: int, scales: int, unit: int) -> Callable[[],
         layers += [layer, nn.ReLU(inplace=True)]
         inputs = int(width)
     network = nn.Sequential(*layers).eval().requires_grad_(requires_grad=False)
-    network = network.to(memory_format=torch.channels_last)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    network = network.to(device, memory_format=torch.channels_last)
 
     def climb(pixels: np.ndarray, steps: int) -> np.ndarray:
-        x = torch.from_numpy(pixels[None]).permute(0, 3, 1, 2)
+        x = torch.from_numpy(pixels[None]).to(device).permute(0, 3, 1, 2)
         for _ in range(steps):
             x = x.detach().requires_grad_()
             (gradient,) = torch.autograd.grad(network(x)[:, unit].mean(), x)
             x = x + gradient / (gradient.square().mean().sqrt() + 1e-7)
-        return x.detach()[0].permute(1, 2, 0).numpy()
+        return x.detach()[0].permute(1, 2, 0).cpu().numpy()
 
     return lambda: ascent(climb, side, scales)
 
 
+PEERS = {"keras": (keras, "Keras, TensorFlow"), "pytorch": (pytorch, "PyTorch, channels last")}
+
+
+def flops(side: int, scales: int) -> float:
+    """Of one filter: forward, and as much again for the derivative by the input."""
+    total = 0.0
+    for size in sides(side, scales)[:-1]:
+        inputs = 3
+        for width in CHANNELS:
+            if isinstance(width, int):
+                total += 2 * 2 * 9 * inputs * width * size * size
+                inputs = width
+            else:
+                size //= 2
+    return STEPS * total
+
+
+def throughput(batch: int) -> Callable[[], None]:
+    """A convolution of VGG16, 256 channels of 103 × 103, and its derivative, 20 times."""
+
+    @jax.jit
+    def run(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        def once(_: int, x: jax.Array) -> jax.Array:
+            dimensions = ("NHWC", "HWIO", "NHWC")
+            forward = partial(
+                jax.lax.conv_general_dilated,
+                window_strides=(1, 1),
+                padding="SAME",
+                dimension_numbers=dimensions,
+            )
+            y, back = jax.vjp(lambda x: forward(x, kernel), x)
+            return back(y)[0] * 1e-3
+
+        return jax.lax.fori_loop(0, REPEATS, once, x)
+
+    dtype = jnp.float32 if jax.default_backend() == "cpu" else jnp.bfloat16
+    x, kernel = jnp.ones((batch, 103, 103, 256), dtype), jnp.ones((3, 3, 256, 256), dtype)
+    return lambda: run(x, kernel).block_until_ready()
+
+
+def share(mine: Callable[[], object], units: int, job: tuple[int, int], runs: int) -> Measured:
+    """How much of that throughput the job reaches: both for the same number of operations."""
+    batch = 1 if jax.default_backend() == "cpu" else 32
+    work = units * flops(*job) / (REPEATS * 2 * 2 * 9 * 256 * 256 * 103 * 103 * batch)
+    return measure(
+        "share of throughput", mine, throughput(batch), against="one convolution's operations",
+        runs=runs, target=TARGET_SHARE, times=work,
+    )  # fmt: skip
+
+
 def main() -> None:
     """Measure, print a table, write JSON if asked."""
+    on_cpu = jax.default_backend() == "cpu"
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--json", type=Path)
     parser.add_argument("--runs", type=int, default=3)
     parser.add_argument("--side", type=int, default=412)
     parser.add_argument("--scales", type=int, default=9)
-    parser.add_argument("--peer", nargs="*", default=("keras", "pytorch"))
+    parser.add_argument("--units", type=int, default=1 if on_cpu else 64)
+    parser.add_argument("--peer", nargs="*", choices=PEERS, default=list(PEERS))
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    weights, job, unit = drawn(), (arguments.side, arguments.scales), 7
-    makers = {"keras": (keras, "Keras, TensorFlow"), "pytorch": (pytorch, "PyTorch, channels last")}
-    head(f"VGG16 {LAYER}, {job[0]} × {job[0]}, {job[1]} × {STEPS} steps, one filter")
-    mine = ours(weights, *job, [unit])
+    weights, job, units = drawn(), (arguments.side, arguments.scales), arguments.units
+    size = f"{job[0]} × {job[0]}, {job[1]} × {STEPS} steps"
+    head(f"VGG16 {LAYER}, {size}, filters: {units}")
+    mine = ours(weights, *job, list(range(7, 7 + units)))
     rows = [
         measure(
-            name, mine, makers[name][0](weights, *job, unit), against=makers[name][1],
-            runs=arguments.runs, target=TARGET,
+            "classic job", mine, PEERS[name][0](weights, *job, 7), against=PEERS[name][1],
+            runs=arguments.runs, target=TARGET if on_cpu else TARGET_ON_GPU, times=units,
         )
         for name in arguments.peer
     ]  # fmt: skip
+    rows.append(share(mine, units, job, arguments.runs))
     write(arguments.json, rows)
 
 

@@ -1,4 +1,4 @@
-"""Times the default report and the help: ``python tests/bench/default_report.py [--json FILE]``.
+"""Times the default report and the help: ``python -m tests.bench.default_report``.
 
 Each run is a process of its own, as a person or a scheduler starts it. Cold has an empty
 compilation cache, warm has what the cold run left. Nothing is asserted: targets are printed beside.
@@ -9,13 +9,14 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import statistics
 import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
+
+from tests.bench.alternating import machine
 
 TARGETS = {"cold": 60.0, "warm": 15.0, "help": 0.7}
 PAGE_TARGET_MB = 5.0
@@ -49,12 +50,14 @@ def main() -> None:
         shown = [report / "report.html", *(report / "assets").iterdir()]
         page = sum(path.stat().st_size for path in shown) / 1e6
     rows = {name: statistics.median(values) for name, values in measured.items()}
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores")
+    print(machine())
     for name, value in rows.items():
         print(f"{name:<5} {value:6.2f} s   target {TARGETS[name]:g} s")
     print(f"page  {page:6.2f} MB  target {PAGE_TARGET_MB:g} MB (report.html and assets)")
     if arguments.json:
-        arguments.json.write_text(json.dumps({"seconds": measured, "page_mb": page}, indent=1))
+        arguments.json.write_text(
+            json.dumps({"machine": machine(), "seconds": measured, "page_mb": page}, indent=1)
+        )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Times networks on a CPU, plain and lowered: ``python tests/bench/lowerings.py [--json FILE]``.
+"""Times networks on a CPU, plain and lowered: ``python -m tests.bench.lowerings [--json FILE]``.
 
 Beside them runs PyTorch, channels last, where the tests have its plain module. All take turns in
 one process, and medians count, so ratios hold on a busy machine too; processor time is told beside
@@ -10,10 +10,8 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -23,7 +21,6 @@ from typing import Any, NamedTuple
 
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # PyTorch's threads wait for shared cores
 os.environ.setdefault("KERAS_BACKEND", "jax")
-sys.path.insert(0, str(Path(__file__).parents[1] / "peers"))
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +31,7 @@ from reportgen.compose import conf_dir
 from reportgen.config import read
 from reportgen.models.base import Model
 from reportgen.models.load import open_network
+from tests.bench.alternating import machine
 
 Run = Callable[[], Any]
 
@@ -140,7 +138,7 @@ def in_torch(job: Job, x: np.ndarray) -> Run:
     import torch
 
     torch.set_num_threads(os.cpu_count() or 1)
-    network = getattr(import_module(job.peer), job.network)().eval()
+    network = getattr(import_module(f"tests.peers.{job.peer}"), job.network)().eval()
     if job.function is ascent:
         network = network.features[:25]  # up to the first convolution of the fifth block
     network = network.to(memory_format=torch.channels_last).requires_grad_(False)
@@ -218,7 +216,7 @@ def main() -> None:
     parser.add_argument("--turns", type=int, default=5, help="of each, of which the median counts")
     parser.add_argument("--only", default="", help="networks whose name begins so")
     arguments = parser.parse_args()
-    print(f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores; ms (processor)")
+    print(f"{machine()}; ms (processor)")
     print(
         f"{'network':<15} {'what':<9} batch   {'plain':>15} {'lowered':>15} {'torch':>15}   "
         "ratio   compiled in s"
@@ -229,7 +227,7 @@ def main() -> None:
             rows.append(measured(job, arguments.turns))
             print(told(rows[-1]), flush=True)
     if arguments.json:
-        arguments.json.write_text(json.dumps(rows, indent=1))
+        arguments.json.write_text(json.dumps({"machine": machine(), "rows": rows}, indent=1))
 
 
 if __name__ == "__main__":

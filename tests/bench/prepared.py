@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from dataclasses import dataclass
 
 import numpy as np
 from hydra import compose, initialize_config_dir
@@ -15,7 +16,7 @@ from reportgen.engine.rows import Engine
 from reportgen.methods.base import Result
 from reportgen.models.base import Model
 from reportgen.models.load import load_model, open_network
-from reportgen.pipeline import _prepare
+from reportgen.pipeline import Job, prepare
 
 
 class Pixels(np.ndarray):
@@ -38,12 +39,24 @@ def network(config: Config, weights: Mapping[str, np.ndarray] | None = None) -> 
     return model.with_parameters({**model.parameters, **(weights or {})})
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """A method, its network and images in memory; ``engine.told`` is what it says in the log."""
+
+    job: Job
+    engine: Engine
+
+    def __call__(self) -> Result:
+        assert self.job.context is not None, self.job.skipped
+        return self.job.method.run(self.job.context)
+
+
 def method(
     name: str,
     overrides: list[str],
     images: np.ndarray | None = None,
     weights: Mapping[str, np.ndarray] | None = None,
-) -> Callable[[], Result]:
+) -> Prepared:
     """One method of a command line with ``method=NAME``.
 
     Args:
@@ -59,10 +72,13 @@ def method(
         facts=lambda: Facts(names=names, labels=None, sha256="", skipped=()),
     )
     chosen = chosen_methods(config, overrides)
-    engine = Engine.local(config.engine.batch, config.engine.memory_budget)
-    job = _prepare(
+    engine = Engine.local(
+        config.engine.batch,
+        config.engine.memory_budget,
+        early_ranking=config.engine.early_ranking,
+        bfloat16=config.engine.bfloat16,
+    )
+    job = prepare(
         name, chosen, config=config, model=network(config, weights), images=batch, engine=engine
     )
-    assert job.context is not None, job.skipped
-    context = job.context
-    return lambda: job.method.run(context)
+    return Prepared(job, engine)

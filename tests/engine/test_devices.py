@@ -17,9 +17,8 @@ from reportgen.core.blocks import Group, Heatmap, KeyValues, Montage
 from reportgen.core.report import Report
 
 METHODS = (
-    *("saliency", "gradient_x_input", "smoothgrad", "integrated_gradients", "guided_backprop"),
-    *("deconvnet", "lrp", "gradcam", "gradcam_plus_plus", "hirescam", "layercam", "eigencam"),
-    *("scorecam", "guided_gradcam", "occlusion", "rise", "road", "predictions", "top_images"),
+    *("saliency", "smoothgrad", "integrated_gradients", "guided_backprop", "lrp", "gradcam"),
+    *("eigencam", "scorecam", "occlusion", "rise", "road", "predictions", "top_images"),
     *("filters", "class_images", "caricature"),
 )
 
@@ -73,13 +72,15 @@ def test_eight_devices_give_what_one_gives(reports: tuple[Report, Report], metho
     for one, other in zip(first, second, strict=True):
         if isinstance(one, Heatmap):
             largest = np.abs(one.map).max()
-            # Grad-CAM++ divides by sums that nearly cancel where a layer is not rectified.
-            close = 1e-2 if method == "gradcam_plus_plus" else 1e-4
-            np.testing.assert_allclose(one.map, other.map, rtol=close, atol=close / 10 * largest)
+            np.testing.assert_allclose(one.map, other.map, rtol=1e-4, atol=1e-5 * largest)
         elif isinstance(one, Montage):
-            # An ascent amplifies rounding where a pooling's winner changes.
             same = np.isclose(one.tiles, other.tiles, rtol=1e-4, atol=1e-3)
-            assert same.mean() > (0.98 if method == "filters" else 0.9999)
+            assert one.labels == other.labels
+            # Where two pixels of a pooling nearly tie, rounding decides which one climbs: a start
+            # that is 2e-7 brighter changes 3 of this layer's 13 pictures, in up to 9 % of pixels.
+            changed = ~same.all(axis=(1, 2))
+            assert changed.sum() <= (method == "filters")
+            assert same.mean() > 0.98
         elif isinstance(one, KeyValues):
             assert [name for name, _ in one.pairs] == [name for name, _ in other.pairs]
         compared += 1

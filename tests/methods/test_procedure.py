@@ -15,7 +15,7 @@ from reportgen.core.spec import InputSpec
 from reportgen.engine.rows import Engine, compilations
 from reportgen.methods.synthesis import fourier, objectives, procedure
 from reportgen.methods.synthesis.objectives import Objective
-from reportgen.methods.synthesis.plan import Plan, plan
+from reportgen.methods.synthesis.plan import Plan, begin, plan
 from reportgen.methods.synthesis.presets import ASCENTS, KINDS
 from reportgen.models.base import Model
 from reportgen.models.zoo.layers import Flatten, Relu
@@ -73,7 +73,8 @@ def _made(
 def _first(job: Plan, unit: int) -> jax.Array:
     """The parameters that a unit's picture begins from."""
     key = procedure._keys(jax.random.key(0), jnp.array([unit]), 1)[0]
-    return job.form.begin(jax.random.split(key, 3)[0], job.start, job.amount)[None]
+    first = jax.random.split(key, 3)[0]
+    return begin(job.form.kind, job.form.size, first, job.start, job.amount)[None]
 
 
 @pytest.fixture(scope="module")

@@ -215,11 +215,11 @@ def test_memory_does_not_grow_with_the_images(
     tracemalloc.start()
     try:
         measured(16)  # compiles
-        few, many = measured(32), measured(1024)
+        few, many = measured(32), measured(512)
     finally:
         tracemalloc.stop()
     assert pixels.most == 8
-    # 992 more images are 3.1 MB, and two units' responses 0.5 MB.
+    # 480 more images are 1.5 MB, and two units' responses 0.25 MB.
     assert many - few < 10_000
 
 

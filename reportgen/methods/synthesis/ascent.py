@@ -5,6 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from reportgen.methods.draws import uniform
+
 EPSILON = 1e-7  # Keras's backend epsilon
 
 
@@ -21,7 +23,7 @@ def noise(
     """
 
     def draw(unit: jax.Array) -> jax.Array:
-        return jax.random.uniform(jax.random.fold_in(key, unit), shape)
+        return uniform(jax.random.fold_in(key, unit), shape)
 
     return (jax.vmap(draw)(units) - 0.5) * amount + start
 

@@ -18,6 +18,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from reportgen.engine.rows import Engine
+from reportgen.methods.draws import uniform
 from reportgen.methods.synthesis.ascent import noise, unit_step
 from reportgen.methods.synthesis.batches import Trial, at_once, batches
 from reportgen.methods.synthesis.objectives import chosen
@@ -141,7 +142,7 @@ def begin(
     first, later = jax.random.split(key)
 
     def shifts(index: jax.Array) -> jax.Array:
-        drawn = jax.random.uniform(jax.random.fold_in(later, index), (steps, 2))
+        drawn = uniform(jax.random.fold_in(later, index), (steps, 2))
         # Not randint, whose second draw doubles the time to compile.
         return jnp.floor(drawn * (2 * jitter + 1)).astype(jnp.int32) - jitter
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.methods.draws import normal
 from reportgen.methods.synthesis.colour import correlate
 
 DEVIATION = 0.01  # of the first coefficients, before they are scaled
@@ -31,7 +32,7 @@ def scale(height: int, width: int) -> np.ndarray:
 def begin(key: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
     """Real and imaginary parts (2, C, H, W // 2 + 1) of a nearly grey picture (H, W, C)."""
     height, width, channels = shape
-    return DEVIATION * jax.random.normal(key, (2, channels, height, width // 2 + 1))
+    return DEVIATION * normal(key, (2, channels, height, width // 2 + 1))
 
 
 def pictures(coefficients: jax.Array, shape: tuple[int, int, int]) -> jax.Array:

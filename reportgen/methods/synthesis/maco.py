@@ -15,6 +15,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.methods.draws import normal
 from reportgen.methods.synthesis.colour import correlate, decorrelate
 from reportgen.methods.synthesis.transforms import resize
 
@@ -41,7 +42,7 @@ def _magnitude(image: jax.Array, height: int, width: int) -> jax.Array:
 def begin(key: jax.Array, shape: tuple[int, int, int]) -> jax.Array:
     """Phases (C, H, W // 2 + 1), normally distributed with deviation 1."""
     height, width, channels = shape
-    return jax.random.normal(key, (channels, height, width // 2 + 1))
+    return normal(key, (channels, height, width // 2 + 1))
 
 
 def pictures(phases: jax.Array, magnitude: jax.Array, shape: tuple[int, int, int]) -> jax.Array:

@@ -61,16 +61,6 @@ class Form:
     shaken: bool
     images: int = 1
 
-    def begin(
-        self, key: jax.Array, start: float | jax.Array, amount: float | jax.Array
-    ) -> jax.Array:
-        """The first parameters of one picture."""
-        if self.kind.parameterisation == "fourier":
-            return fourier.begin(key, self.size)
-        if self.kind.parameterisation == "maco":
-            return maco.begin(key, self.size)
-        return noise(key, jnp.zeros(1, jnp.int32), start, amount, self.size)[0]
-
     def pictures(self, parameters: jax.Array, magnitude: jax.Array | None) -> jax.Array:
         """(N, H, W, C) in 0..255; of pixels not bounded."""
         if self.kind.parameterisation == "fourier":
@@ -108,6 +98,21 @@ class Form:
             deviation = centred.std(axis=(1, 2, 3), keepdims=True)
             pictures = 255 * (centred / (deviation + 1e-5) * 0.1 + 0.5)
         return jnp.clip(pictures, 0, 255)
+
+
+def begin(
+    kind: Kind,
+    size: tuple[int, int, int],
+    key: jax.Array,
+    start: float | jax.Array,
+    amount: float | jax.Array,
+) -> jax.Array:
+    """The first parameters of one picture (H, W, C)."""
+    if kind.parameterisation == "fourier":
+        return fourier.begin(key, size)
+    if kind.parameterisation == "maco":
+        return maco.begin(key, size)
+    return noise(key, jnp.zeros(1, jnp.int32), start, amount, size)[0]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -18,30 +18,36 @@ import numpy as np
 import optax
 
 from reportgen.engine.rows import Engine
+from reportgen.methods.draws import normal
 from reportgen.methods.synthesis.ascent import unit_step
 from reportgen.methods.synthesis.batches import Trial, at_once, batches
 from reportgen.methods.synthesis.objectives import sameness
 from reportgen.methods.synthesis.optimisers import ascending
-from reportgen.methods.synthesis.plan import Form, Numbers, Plan
+from reportgen.methods.synthesis.plan import Form, Numbers, Plan, begin
+from reportgen.methods.synthesis.presets import Kind
 from reportgen.methods.synthesis.redirected import redirected
 from reportgen.models.base import Model
 
 _STEPS = 16  # in one program: a person who interrupts waits for no more
 
 
+class Start(NamedTuple):
+    """Grey level and peak-to-peak noise of the first pixels, 0..255."""
+
+    start: jax.Array
+    amount: jax.Array
+
+
 class Shared(NamedTuple):
     """What all pictures share.
 
     Attributes:
-      start, amount: grey level and peak-to-peak noise of the first pixels, 0..255.
       first, stop: steps from the first to before the second are climbed.
     """
 
     model: Model
     numbers: Numbers
     magnitude: jax.Array | None
-    start: jax.Array
-    amount: jax.Array
     first: jax.Array
     stop: jax.Array
 
@@ -80,30 +86,27 @@ class Ascended(NamedTuple):
 
 @dataclass(frozen=True)
 class Begin:
-    """The program that draws the first pictures."""
+    """The program that draws what all starts from. It knows no network: one serves all layers."""
 
-    form: Form
+    kind: Kind
+    size: tuple[int, int, int]
     maps: Callable[[jax.Array], jax.Array]
     name: str
 
     def __call__(
-        self,
-        batch: int,
-        shared: Shared,
-        keys: jax.Array,
-        goal: jax.Array,
-        images: jax.Array | None,
-    ) -> tuple[State, jax.Array, jax.Array, jax.Array]:
-        """States of N pictures, their views (N, steps, V, 2, 3), a key for shakes, and scores."""
-        form, numbers = self.form, shared.numbers
+        self, batch: int, shared: Start, keys: jax.Array
+    ) -> tuple[State, jax.Array, jax.Array]:
+        """States of N pictures, their views (N, steps, V, 2, 3), and a key for shakes."""
 
         def one(key: jax.Array) -> tuple[jax.Array, jax.Array, jax.Array]:
             first, view, shake = jax.random.split(key, 3)
-            return form.begin(first, shared.start, shared.amount), self.maps(view), shake
+            parameters = begin(self.kind, self.size, first, shared.start, shared.amount)
+            return parameters, self.maps(view), shake
 
         parameters, drawn, shakes = jax.vmap(one)(keys)
-        keep = form.kind.keep_best
-        rule = ascending(form.kind.optimiser, numbers.step_size, numbers.decay)
+        keep = self.kind.keep_best
+        # What an optimiser starts from does not depend on its step size.
+        rule = ascending(self.kind.optimiser, 0.0, 0.0)
         no = jnp.zeros(len(keys), bool)
         state = State(
             parameters,
@@ -113,8 +116,7 @@ class Begin:
             no,
             no,
         )
-        _, scores = Finish(form, self.name)(batch, shared, parameters, goal, images)
-        return state, drawn, shakes, scores
+        return state, drawn, shakes
 
 
 @dataclass(frozen=True)
@@ -170,7 +172,7 @@ class Climb:
         def total(pictures: jax.Array, *, redirect: bool) -> tuple[jax.Array, jax.Array]:
             shown = form.shown(pictures, maps)
             if form.shaken:
-                draw = partial(jax.random.normal, shape=(maps.shape[1], *shown.shape[1:]))
+                draw = partial(normal, shape=(maps.shape[1], *shown.shape[1:]))
                 shown += numbers.shake * jax.vmap(draw)(keys).reshape(shown.shape)
             scores = _scores(
                 shared.model, shown, goal, target, numbers.diversity, form, redirect=redirect
@@ -263,11 +265,15 @@ class _Job:
 
     engine: Engine
     plan: Plan
+    start: Start
     shared: Shared
     name: str
 
-    def begun(self, rows: tuple[Any, ...], size: int) -> Any:
-        return self.engine.run(self._begin, size, self.shared, rows)
+    def begun(self, keys: jax.Array, size: int) -> tuple[State, jax.Array, jax.Array]:
+        begun: tuple[State, jax.Array, jax.Array] = self.engine.run(
+            self._begin, size, self.start, (keys,)
+        )
+        return begun
 
     def climbed(self, below: State, rest: tuple[Any, ...], size: int) -> State:
         """Through all steps. Where rectifiers must be redirected, the first are made again so."""
@@ -291,7 +297,7 @@ class _Job:
             goal = jnp.asarray(each if vectors is None else vectors[each])
             like = None if images is None else jnp.asarray(images[each])
             keys = _keys(jax.random.key(0), jnp.zeros(size, jnp.int32), several)
-            state, maps, shakes, _ = jax.jit(partial(self._begin, size))(shared, keys, goal, like)
+            state, maps, shakes = jax.jit(partial(self._begin, size))(self.start, keys)
             return state, maps[:, np.arange(_STEPS) % plan.steps], shakes, goal, like
 
         program = Climb(plan.form, redirect=False, name=self.name)
@@ -299,7 +305,8 @@ class _Job:
 
     @property
     def _begin(self) -> Begin:
-        return Begin(self.plan.form, self.plan.maps, self.name)
+        form = self.plan.form
+        return Begin(form.kind, form.size, self.plan.maps, self.name)
 
     def _steps(
         self,
@@ -313,10 +320,10 @@ class _Job:
     ) -> State:
         program = Climb(self.plan.form, redirect=redirect, name=self.name)
         maps, *others = rest
-        for begin in range(first, stop, _STEPS):
-            end = min(begin + _STEPS, stop)
-            shared = self.shared._replace(first=jnp.int32(begin), stop=jnp.int32(end))
-            now = maps[:, np.minimum(begin + np.arange(_STEPS), self.plan.steps - 1)]
+        for low in range(first, stop, _STEPS):
+            end = min(low + _STEPS, stop)
+            shared = self.shared._replace(first=jnp.int32(low), stop=jnp.int32(end))
+            now = maps[:, np.minimum(low + np.arange(_STEPS), self.plan.steps - 1)]
             state = self.engine.run(program, size, shared, (state, now, *others))
             if self.engine.on_cpu:  # so that a person can interrupt between
                 jax.block_until_ready(state)
@@ -351,16 +358,9 @@ def synthesise(
     several = plan.form.images
     numbers = Numbers(*(jnp.float32(number) for number in plan.numbers))
     none = jnp.int32(0)
-    shared = Shared(
-        model,
-        numbers,
-        plan.magnitude,
-        jnp.float32(plan.start),
-        jnp.float32(plan.amount),
-        none,
-        none,
-    )
-    job = _Job(engine, plan, engine.everywhere(shared), name)
+    start = engine.everywhere(Start(jnp.float32(plan.start), jnp.float32(plan.amount)))
+    shared = engine.everywhere(Shared(model, numbers, plan.magnitude, none, none))
+    job = _Job(engine, plan, start, shared, name)
     across = len(engine.devices)
     batch = at_once(batch, engine, len(units), job.trial(several, vectors, images))
     batch = min(batch, -(-len(units) // across))
@@ -371,7 +371,8 @@ def synthesise(
         goal = jnp.asarray(each if vectors is None else vectors[each])
         like = None if images is None else jnp.asarray(images[each])
         keys = _keys(key, jnp.asarray(part), several)
-        state, maps, shakes, first = job.begun((keys, goal, like), size)
+        state, maps, shakes = job.begun(keys, size)
+        _, first = job.finished(state, goal, like, size)
         state = job.climbed(state, (maps, shakes, goal, like), size)
         pictures, last = job.finished(state, goal, like, size)
         shaped = [

@@ -68,11 +68,13 @@ def sample(pictures: jax.Array, maps: jax.Array, size: tuple[int, int], *, wrap:
         corner = jnp.floor(place)
         part = place - corner
         total = jnp.zeros((*size, picture.shape[-1]))
+        # By one index: XLA's CPU backend compiles the derivative of two in four times the time.
+        flat = picture.reshape(height * width, -1)
         for down in (0, 1):
             for right in (0, 1):
                 y = corner[..., 0].astype(jnp.int32) + down
                 x = corner[..., 1].astype(jnp.int32) + right
-                seen = picture[y % height, x % width]
+                seen = flat[y % height * width + x % width]
                 if not wrap:
                     inside = (y >= 0) & (y < height) & (x >= 0) & (x < width)
                     seen = jnp.where(inside[..., None], seen, MID_GREY)

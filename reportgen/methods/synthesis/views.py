@@ -11,6 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.methods.draws import normal, uniform
+
 # Xplique's: deviations of a crop's centre and of its side, and the least side, in picture sides.
 _CENTRE, _SIDE, _LEAST = 0.15, 0.05, 0.05
 
@@ -33,13 +35,13 @@ def drawn(
     The picture is shifted by up to ``jitter[0]`` pixels either way, zoomed and turned by one of the
     factors and angles (degrees), and shifted again by up to ``jitter[1]``: Lucid's order.
     """
-    keys = jax.random.split(key, 4)
+    drawn = uniform(key, (6, steps))
     before, after = (
-        jnp.floor(jax.random.uniform(k, (steps, 2)) * (2 * most + 1)) - most
-        for k, most in zip(keys[:2], jitter, strict=True)
+        jnp.floor(pair.T * (2 * most + 1)) - most
+        for pair, most in zip((drawn[:2], drawn[2:4]), jitter, strict=True)
     )
-    factor = _one_of(keys[2], steps, zoom)
-    angle = jnp.deg2rad(_one_of(keys[3], steps, rotate))
+    factor = _one_of(drawn[4], zoom)
+    angle = jnp.deg2rad(_one_of(drawn[5], rotate))
     return affine(before, factor, angle, after)[:, None]
 
 
@@ -73,13 +75,14 @@ def crops(
     """
     centre_key, side_key = jax.random.split(key)
     sides = jnp.asarray(np.linspace(*box, steps, dtype=np.float32))[:, None]
-    sides = sides + _SIDE * jax.random.normal(side_key, (steps, count))
+    sides = sides + _SIDE * normal(side_key, (steps, count))
     whole = jnp.asarray(size, jnp.float32)
     scale = jnp.clip(sides, _LEAST, 1.0)[..., None] * whole / jnp.asarray(shown, jnp.float32)
-    centre = _CENTRE * jax.random.normal(centre_key, (steps, count, 2)) * whole
+    centre = _CENTRE * normal(centre_key, (steps, count, 2)) * whole
     return jnp.concatenate([scale[..., None] * jnp.eye(2), centre[..., None]], -1)
 
 
-def _one_of(key: jax.Array, steps: int, values: tuple[float, ...]) -> jax.Array:
-    place = jnp.floor(jax.random.uniform(key, (steps,)) * len(values)).astype(jnp.int32)
+def _one_of(drawn: jax.Array, values: tuple[float, ...]) -> jax.Array:
+    """One of the values for each number (S,) from 0 to 1."""
+    place = jnp.floor(drawn * len(values)).astype(jnp.int32)
     return jnp.asarray(values, jnp.float32)[place]
