@@ -16,7 +16,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")  # read by Keras when it is first 
 README = Path(__file__).parents[1] / "README.md"
 # The cheapest form of what every method does.
 # One of each kind that differs in what it asks of a network.
-MAPS = ("saliency", "guided_backprop", "lrp", "gradcam", "occlusion")
+MAPS = ("saliency", "lrp", "gradcam")
 METHODS = (
     *("summary", "predictions", "weights", "activations", "filters", "class_images", "top_images"),
     *MAPS,
@@ -30,9 +30,8 @@ QUICK = (
     "method.class_images.steps=2",
     "method.class_images.classes=['1']",
     *(f"method.{name}.count=2" for name in MAPS),
-    "method.occlusion.patch=14",
     "method.top_images.first=1",
-    "method.top_images.synthesis.steps=2",
+    "method.top_images.synthesis=null",
 )
 
 
