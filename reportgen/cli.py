@@ -27,6 +27,8 @@ USAGE = {
 
 
 _GROUPS = ("model", "preprocessing", "weights", "score", "data", "method", "colormap", "report")
+# Hydra's flags that a sweep cannot have.
+_ONE = {"--cfg", "-c", "--info", "-i", "--run", "-r"}
 
 
 def main() -> None:
@@ -124,6 +126,12 @@ def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
         _register_colormaps()
     prefer_own_launchers()
     multirun = bool({"-m", "--multirun"} & set(arguments))
+    if multirun and (other := _ONE & {argument.partition("=")[0] for argument in arguments}):
+        flag = min(other)
+        raise ConfigError(
+            f"{flag} is of one configuration, and -m of several.",
+            f"Leave out -m and choose one value of each key: reportgen {flag} …",
+        )
     if multirun:
         from reportgen import sweep
 

@@ -59,6 +59,7 @@ FAST = ("method=weights", "layers=conv1")
         ([*FAST, "seed=-1"], "seed: expected greater than or equal to 0, found -1"),
         ([*FAST, "engine.batch=true"], "engine.batch: expected an integer, found True"),
         (["method=[]"], "No method is chosen."),
+        (["-m", "seed=1,2", "--cfg=job"], "--cfg is of one configuration, and -m of several."),
         (["method.weights=3", "method=weights"], "method.weights is 3; it takes keys of its own."),
         (["method=[weights"], "The override method=[weights cannot be read.\nClose every"),
         (['"x'], 'The override "x cannot be read.'),
