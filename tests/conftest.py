@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
@@ -20,6 +21,11 @@ from reportgen.compose import conf_dir
 # Hydra closes every logging handler when it sets logging up, and absl's handler (JAX's libraries
 # bring it) closes the stream it was born with: here that is the file pytest captures into.
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__
+
+# What a shell starts in the background ignores Ctrl-C, and so would the processes that tests
+# start in order to interrupt them.
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session", autouse=True)

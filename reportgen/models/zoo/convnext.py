@@ -8,13 +8,21 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reportgen.models.zoo.layers import GlobalMean
+from reportgen.models.zoo.layers import GlobalMean, kernel_init
 from reportgen.models.zoo.mlp import Mlp, layer_norm
 
 
 def _patches(inputs: int, outputs: int, size: int, rngs: nnx.Rngs) -> nnx.Conv:
     """A convolution over patches that do not overlap."""
-    return nnx.Conv(inputs, outputs, (size, size), strides=size, padding="VALID", rngs=rngs)
+    return nnx.Conv(
+        inputs,
+        outputs,
+        (size, size),
+        strides=size,
+        padding="VALID",
+        kernel_init=kernel_init,
+        rngs=rngs,
+    )
 
 
 class Block(nnx.Module):
@@ -25,7 +33,13 @@ class Block(nnx.Module):
 
     def __init__(self, width: int, *, rngs: nnx.Rngs) -> None:
         self.conv_dw = nnx.Conv(
-            width, width, (7, 7), padding=3, feature_group_count=width, rngs=rngs
+            width,
+            width,
+            (7, 7),
+            padding=3,
+            feature_group_count=width,
+            kernel_init=kernel_init,
+            rngs=rngs,
         )
         self.norm = layer_norm(width, rngs=rngs)
         self.mlp = Mlp(width, 4 * width, rngs=rngs)

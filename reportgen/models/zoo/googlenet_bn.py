@@ -11,7 +11,7 @@ import jax.numpy as jnp
 from flax import nnx
 
 from reportgen.models.zoo.googlenet import INCEPTIONS
-from reportgen.models.zoo.layers import GlobalMean, MaxPool, Relu
+from reportgen.models.zoo.layers import GlobalMean, MaxPool, Relu, kernel_init
 
 
 class BasicConv(nnx.Module):
@@ -27,6 +27,7 @@ class BasicConv(nnx.Module):
             strides=stride,
             padding=side // 2,
             use_bias=False,
+            kernel_init=kernel_init,
             rngs=rngs,
         )
         self.bn = nnx.BatchNorm(outputs, epsilon=1e-3, rngs=rngs)

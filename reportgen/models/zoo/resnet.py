@@ -15,7 +15,7 @@ import jax
 from flax import nnx
 
 from reportgen.core.errors import did_you_mean
-from reportgen.models.zoo.layers import GlobalMean, MaxPool, Relu
+from reportgen.models.zoo.layers import GlobalMean, MaxPool, Relu, kernel_init
 
 VERSIONS = ("v1.5", "v1")
 # Depth to the number of blocks in each of the four stages: table 1 of the paper.
@@ -47,6 +47,7 @@ class _Builder:
             strides=stride,
             padding=size // 2,
             use_bias=bias or self.bias,
+            kernel_init=kernel_init,
             rngs=self.rngs,
         )
 
