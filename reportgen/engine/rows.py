@@ -144,10 +144,14 @@ class Engine:
         source: Source,
         count: float = math.inf,
         advance: Callable[[int], None] = lambda done: None,
+        *,
+        few: bool = False,
     ) -> Iterator[Chunk]:
         """Chunks of at most ``count`` rows, in their order.
 
         Args:
+          few: one row on each device is work enough, where the program runs ``batch`` of the inputs
+            that it takes at once. A person sees how far it is, and need not wait to interrupt it.
           advance: told of every finished row.
 
         Raises:
@@ -160,7 +164,7 @@ class Engine:
                 while start < count and len(waiting) < self.in_flight:
                     limit = self.limits.get(program, self.batch)
                     across = len(self.devices) * self.hosts
-                    size = int(across * min(limit, -(-count // across)))
+                    size = int(across * min(1 if few else limit, -(-count // across)))
                     rows = source(start, int(min(start + size, count)))
                     found = len(rows[0])
                     if found < min(size, count - start):
@@ -192,10 +196,12 @@ class Engine:
             began = time.perf_counter()
             advance(found)
 
-    def whole(self, program: Program, model: Model, rows: Rows) -> Any:
-        """The program's arrays (N, …) of all rows at hand."""
+    def whole(self, program: Program, model: Model, rows: Rows, *, few: bool = False) -> Any:
+        """The program's arrays (N, …) of all rows at hand; ``few`` as for ``map``."""
         count = len(rows[0])
-        chunks = self.map(program, model, lambda a, b: tuple(row[a:b] for row in rows), count)
+        chunks = self.map(
+            program, model, lambda a, b: tuple(row[a:b] for row in rows), count, few=few
+        )
         return jax.tree.map(lambda *parts: np.concatenate(parts), *(c.made for c in chunks))
 
     def _mine(self, rows: Rows, size: int) -> Rows:

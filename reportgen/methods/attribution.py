@@ -58,6 +58,8 @@ class Attribution(Method):
 
     unit: ClassVar[tuple[str, str]] = ("image", "images")
     makes_maps: ClassVar[bool] = True
+    # Whether one image takes many runs of the network; then a CPU takes images one at a time.
+    many_runs: ClassVar[bool] = False
     intro: ClassVar[str]
 
     count: Count
@@ -119,6 +121,7 @@ class Attribution(Method):
         fitted = self.fitted(model)
         chosen = chosen_classes(context.engine, model, images, self.target, count)
         program = Explain(fitted)
+        few = self.many_runs and context.engine.on_cpu
         pixels = normalised(model, images)
         keys = jnp.stack([fold_in_name(context.key, images.names[i]) for i in range(count)])
 
@@ -126,11 +129,11 @@ class Attribution(Method):
             return *pixels(start, stop), chosen.index[start:stop], keys[start:stop]
 
         def explain(model: Model, *rows: Any) -> np.ndarray:
-            maps: np.ndarray = context.engine.whole(program, model, rows).values
+            maps: np.ndarray = context.engine.whole(program, model, rows, few=few).values
             return maps
 
         maps, facts, kept, seconds = [], [], [], []
-        for chunk in context.engine.map(program, model, rows, count, context.advance):
+        for chunk in context.engine.map(program, model, rows, count, context.advance, few=few):
             made: Maps = chunk.made
             for i in range(chunk.count):
                 maps.append(np.asarray(made.values[i]))

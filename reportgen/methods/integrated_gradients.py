@@ -74,6 +74,7 @@ class IntegratedGradients(Attribution):
     """
 
     title: ClassVar[str] = "Integrated gradients"
+    many_runs: ClassVar[bool] = True
     formula: ClassVar[str] = (
         "sum over channels of (input − baseline) · ∫ ∂ score / ∂ input along the line between them "
         "(Sundararajan et al. 2017)"

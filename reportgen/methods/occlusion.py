@@ -111,6 +111,7 @@ class Occlusion(Attribution):
     """
 
     title: ClassVar[str] = "Occlusion"
+    many_runs: ClassVar[bool] = True
     patch: Count | None
     stride: Count | None
     fill: Fill

@@ -94,6 +94,7 @@ class RISE(Attribution):
     """
 
     title: ClassVar[str] = "RISE"
+    many_runs: ClassVar[bool] = True
     intro: ClassVar[str] = (
         "What the network recognises the class by when it sees the image through random masks: the "
         "mean of the masks, each weighted by the class's probability behind it. No gradient is "

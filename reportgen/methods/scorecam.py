@@ -91,6 +91,7 @@ class ScoreCAM(ClassActivation):
     """
 
     title: ClassVar[str] = "Score-CAM"
+    many_runs: ClassVar[bool] = True
     intro: ClassVar[str] = (
         "Where the layer holds features that make the class when nothing else is seen: its maps, "
         "each weighted by the class's score of the image seen through that map alone. No gradient "

@@ -112,6 +112,7 @@ class SmoothGrad(Attribution):
     """
 
     title: ClassVar[str] = "SmoothGrad"
+    many_runs: ClassVar[bool] = True
     intro: ClassVar[str] = (
         "The gradient of the class score, smoothed over noisy copies of the image: what changes "
         "from copy to copy is noise of the gradient and averages out. VarGrad shows just what "

@@ -54,6 +54,23 @@ def test_results_do_not_depend_on_the_chunks(lenet: Any, batch: int) -> None:
     assert max(told) <= batch
 
 
+def test_a_row_alone_runs_a_batch_of_inputs(lenet: Any) -> None:
+    seen: list[tuple[int, int]] = []
+
+    @dataclass(frozen=True)
+    class Seen(Squares):
+        def __call__(self, batch: int, model: Any, x: jax.Array, keys: jax.Array) -> Any:
+            seen.append((batch, len(x)))
+            return super().__call__(batch, model, x, keys)
+
+    told: list[int] = []
+    engine = Engine.local(5)
+    joined(engine.map(Seen(), lenet, source(3), 3, told.append, few=True))
+    across = len(engine.devices)
+    assert seen == [(5, 1)]
+    assert max(told) == across
+
+
 def test_a_source_may_end_early(lenet: Any) -> None:
     made = joined(Engine.local(4).map(Squares(), lenet, source(6), 100))
     assert made["sum"].shape == (6, 3)
