@@ -464,6 +464,7 @@ def test_units_keep_and_the_configuration_s_layers(run_method: Callable[..., Any
     # All layers: the convolutions alone.
     result = run_method("filters", "layers=all", "method.filters.units=[0,7,3]", *fast)
     assert [block.title for block in result.blocks] == ["conv1", "conv2", "Procedure"]
+    assert "size" not in dict(result.blocks[-1].pairs)  # a layer's own stands in its caption
     assert {row[0] for row in _blocks(result, Table)[0].rows} == {0, 3, 7}
     result = run_method("filters", "method.filters.layers=pool1", "method.filters.keep=5", *fast)
     (montage,) = _blocks(result, Montage)

@@ -81,7 +81,7 @@ class Ascent(Method):
         return resolve(self.preset, presets[self.preset], given)
 
     def procedure(self, context: Context) -> KeyValues:
-        """What the preset comes to, for the report."""
+        """What the preset comes to, for the report; the pictures' size stands in their captions."""
         numbers = (("network", "in bfloat16"),) if context.engine.bfloat16 else ()
         several = ("images", "diversity") if self.images > 1 else ()
         pairs = {**self.values, **{name: getattr(self, name) for name in several}}
@@ -89,7 +89,7 @@ class Ascent(Method):
             title="Procedure",
             pairs=(
                 ("preset", self.preset),
-                *((key, word(value)) for key, value in pairs.items()),
+                *((key, word(value)) for key, value in pairs.items() if key != "size"),
                 *numbers,
             ),
         )
