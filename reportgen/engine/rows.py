@@ -150,9 +150,9 @@ class Engine:
         """Chunks of at most ``count`` rows, in their order.
 
         Args:
-          few: one row on each device is work enough, where the program runs ``batch`` of the inputs
-            that it takes at once. A person sees how far it is, and need not wait to interrupt it.
           advance: told of every finished row.
+          few: each row takes many runs of the network. A CPU then takes one row at a time: a person
+            sees how far it is, and need not wait to interrupt it.
 
         Raises:
           ResourceError: if a single row does not fit into the budget, or into memory.
@@ -164,7 +164,9 @@ class Engine:
                 while start < count and len(waiting) < self.in_flight:
                     limit = self.limits.get(program, self.batch)
                     across = len(self.devices) * self.hosts
-                    size = int(across * min(1 if few else limit, -(-count // across)))
+                    size = int(
+                        across * min(1 if few and self.on_cpu else limit, -(-count // across))
+                    )
                     rows = source(start, int(min(start + size, count)))
                     found = len(rows[0])
                     if found < min(size, count - start):

@@ -58,7 +58,7 @@ class Attribution(Method):
 
     unit: ClassVar[tuple[str, str]] = ("image", "images")
     makes_maps: ClassVar[bool] = True
-    # Whether one image takes many runs of the network; then a CPU takes images one at a time.
+    # Whether one image takes many runs of the network, as the engine's ``few``.
     many_runs: ClassVar[bool] = False
     intro: ClassVar[str]
 
@@ -121,7 +121,6 @@ class Attribution(Method):
         fitted = self.fitted(model)
         chosen = chosen_classes(context.engine, model, images, self.target, count)
         program = Explain(fitted)
-        few = self.many_runs and context.engine.on_cpu
         pixels = normalised(model, images)
         keys = jnp.stack([fold_in_name(context.key, images.names[i]) for i in range(count)])
 
@@ -129,11 +128,14 @@ class Attribution(Method):
             return *pixels(start, stop), chosen.index[start:stop], keys[start:stop]
 
         def explain(model: Model, *rows: Any) -> np.ndarray:
-            maps: np.ndarray = context.engine.whole(program, model, rows, few=few).values
+            maps: np.ndarray = context.engine.whole(program, model, rows, few=self.many_runs).values
             return maps
 
         maps, facts, kept, seconds = [], [], [], []
-        for chunk in context.engine.map(program, model, rows, count, context.advance, few=few):
+        chunks = context.engine.map(
+            program, model, rows, count, context.advance, few=self.many_runs
+        )
+        for chunk in chunks:
             made: Maps = chunk.made
             for i in range(chunk.count):
                 maps.append(np.asarray(made.values[i]))

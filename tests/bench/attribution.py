@@ -59,7 +59,9 @@ def ours(count: int) -> tuple[dict[str, Callable[[], object]], np.ndarray]:
     jobs: dict[str, Callable[[], object]] = {"forward": lambda: engine.whole(Scores(), model, (x,))}
     for name, method in chosen_methods(config, overrides).methods.items():
         program: Any = Explain(method.fitted(model))  # type: ignore[attr-defined]
-        jobs[name] = lambda program=program: engine.whole(program, model, (x, targets, keys))
+        jobs[name] = lambda program=program: engine.whole(
+            program, model, (x, targets, keys), few=program.method.many_runs
+        )
     return jobs, x
 
 

@@ -5,8 +5,8 @@ conv_filter_visualization.py), one filter at a time on the peers' side as the sc
 many as ``--units`` says on ours. Weights are drawn the same for all. ``--peer keras`` needs
 TensorFlow (extra ``bench``); ``--side`` and ``--scales`` make the job smaller.
 
-The last line compares what the job reaches with what one large convolution and its derivative by
-its input reach on the same device. On a GPU nothing is different: PyTorch and TensorFlow use it
+The last line compares what the job reaches with what one large convolution reaches on the same
+device. On a GPU nothing is different: PyTorch and TensorFlow use it
 where their builds can.
 """
 

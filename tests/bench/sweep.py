@@ -17,7 +17,7 @@ from tests.bench.alternating import head, measure, write
 
 JOBS = 64
 STARTED = 4
-EACH = ("method=[saliency,predictions]", "data.limit=4")
+EACH = ("method=[saliency,predictions]", "data.count=4")
 
 
 def _run(*arguments: str) -> None:

@@ -8,21 +8,8 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reportgen.models.zoo.layers import GlobalMean, kernel_init
+from reportgen.models.zoo.layers import GlobalMean, kernel_init, patches
 from reportgen.models.zoo.mlp import Mlp, layer_norm
-
-
-def _patches(inputs: int, outputs: int, size: int, rngs: nnx.Rngs) -> nnx.Conv:
-    """A convolution over patches that do not overlap."""
-    return nnx.Conv(
-        inputs,
-        outputs,
-        (size, size),
-        strides=size,
-        padding="VALID",
-        kernel_init=kernel_init,
-        rngs=rngs,
-    )
 
 
 class Block(nnx.Module):
@@ -53,7 +40,7 @@ class Stage(nnx.Module):
     """Halves the resolution unless ``inputs`` equals ``width``, then runs its blocks."""
 
     def __init__(self, inputs: int, width: int, depth: int, *, rngs: nnx.Rngs) -> None:
-        between = [layer_norm(inputs, rngs=rngs), _patches(inputs, width, 2, rngs)]
+        between = [layer_norm(inputs, rngs=rngs), patches(inputs, width, 2, rngs)]
         self.downsample = nnx.List(between if inputs != width else [])
         self.blocks = nnx.List([Block(width, rngs=rngs) for _ in range(depth)])
 
@@ -94,7 +81,7 @@ class ConvNeXt(nnx.Module):
                 f"depths {list(depths)} and widths {list(widths)}: one of each a stage, "
                 "the widths increasing"
             )
-        self.stem = nnx.List([_patches(3, widths[0], 4, rngs), layer_norm(widths[0], rngs=rngs)])
+        self.stem = nnx.List([patches(3, widths[0], 4, rngs), layer_norm(widths[0], rngs=rngs)])
         before = (widths[0], *widths)
         self.stages = nnx.List(
             [

@@ -28,6 +28,19 @@ def kernel_init(
     return flat.reshape(shape) * (deviation / jnp.array(0.87962566103423978, dtype))
 
 
+def patches(inputs: int, outputs: int, size: int, rngs: nnx.Rngs) -> nnx.Conv:
+    """A convolution over patches that do not overlap."""
+    return nnx.Conv(
+        inputs,
+        outputs,
+        (size, size),
+        strides=size,
+        padding="VALID",
+        kernel_init=kernel_init,
+        rngs=rngs,
+    )
+
+
 class MaxPool(nnx.Module):
     """Maximum over windows of (N, H, W, C); NaN in a window is its maximum.
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from reportgen.models.zoo.layers import kernel_init
+from reportgen.models.zoo.layers import patches
 from reportgen.models.zoo.mlp import Mlp, layer_norm
 
 
@@ -17,15 +17,7 @@ class PatchEmbed(nnx.Module):
     """One token a patch, row by row: (N, H, W, 3) to (N, H * W / patch**2, width)."""
 
     def __init__(self, patch: int, width: int, *, rngs: nnx.Rngs) -> None:
-        self.proj = nnx.Conv(
-            3,
-            width,
-            (patch, patch),
-            strides=patch,
-            padding="VALID",
-            kernel_init=kernel_init,
-            rngs=rngs,
-        )
+        self.proj = patches(3, width, patch, rngs)
 
     def __call__(self, x: jax.Array) -> jax.Array:
         maps = self.proj(x)
