@@ -71,7 +71,6 @@ def test_the_script_s_numbers_are_said_too(run_method: Callable[..., Any]) -> No
     result = run_method("filters", *FILTERS, "method.filters.scales=1", "method.filters.steps=1")
     assert _said(result) == {
         "preset": "keras_seed",
-        "size": "None",
         "scales": "1",
         "factor": "1.2",
         "steps": "1",
