@@ -162,6 +162,7 @@ class EngineConfig:
     Attributes:
       compilation_cache: keep compiled programs in the user's cache folder between runs.
       cpu_lowerings: on a CPU, run networks in operations that it is faster at.
+      cpu_devices: that JAX makes of a CPU; None for one a core.
       batch: images or units that are computed at once on each device, at the most.
       memory_budget: bytes that a program may take on each device; None for a share of what it has.
       early_ranking: leave behind what will not be drawn; ``check`` climbs all and tells who would
@@ -172,6 +173,7 @@ class EngineConfig:
 
     compilation_cache: Switch
     cpu_lowerings: Switch
+    cpu_devices: Count | None
     batch: Count
     memory_budget: Bytes | None
     early_ranking: Switch | Literal["check"]

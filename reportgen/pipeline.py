@@ -33,6 +33,7 @@ from reportgen.core.images import ImageBatch
 from reportgen.core.progress import Progress
 from reportgen.core.report import Report, Section
 from reportgen.data.load import load_images
+from reportgen.engine.cpu import divide_cpu
 from reportgen.engine.hosts import join_hosts
 from reportgen.engine.rows import Engine
 from reportgen.methods.base import Context, Method, Result, fold_in_name
@@ -124,6 +125,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         engine = Engine.local(
             config.engine.batch,
             config.engine.memory_budget,
+            weights=sum(value.nbytes for value in model.parameters.values()),
             early_ranking=config.engine.early_ranking,
             bfloat16=config.engine.bfloat16,
         )
@@ -186,6 +188,7 @@ def _place(target: Path) -> Iterator[Path]:
 
 
 def _start_jax(config: Config) -> None:
+    divide_cpu(config.engine.cpu_devices)
     join_hosts(config.engine.hosts)
     if config.engine.compilation_cache:
         cache = Path(platformdirs.user_cache_dir("reportgen")) / "xla"

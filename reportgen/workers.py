@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from reportgen import jobs
+from reportgen.core.cores import available_cores
 from reportgen.core.errors import ConfigError, ResourceError
 
 _PLAN = "workers.json"
@@ -75,13 +76,6 @@ def slots(n_jobs: int | None, threads_per_job: int | None, count: int) -> list[S
         )
         for i in range(n_jobs)
     ]
-
-
-def available_cores() -> list[int]:
-    """The cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return sorted(os.sched_getaffinity(0))
-    return list(range(os.cpu_count() or 1))
 
 
 def _environment(variable: str, devices: list[str], i: int, n_jobs: int) -> dict[str, str]:

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from reportgen.core import results
+from reportgen.core.cores import cores
 from reportgen.core.errors import OutputError
 from reportgen.core.report import Report
-from reportgen.data.stream import cores
 
 RESULTS = "results.json"
 SUMS = "SHA256SUMS"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import operator
-import os
 import threading
 import weakref
 from collections.abc import Callable, Sequence
@@ -12,6 +11,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from reportgen.core.cores import cores
 from reportgen.core.errors import DataError
 from reportgen.core.images import Facts, Skipped
 from reportgen.data.store import Store
@@ -28,13 +28,6 @@ class Job:
     name: str
     read: Callable[[], np.ndarray]
     label: int | None
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 @dataclass

@@ -11,6 +11,19 @@ _SHARE = 0.5  # of a machine's memory: images, results and other programs need t
 _DEVICE_SHARE = 0.8  # of an accelerator's: weights are there, and memory is in pieces
 
 
+_ENOUGH = 2 << 30  # bytes that a program may take, wherever there is a choice
+
+
+def affordable(devices: tuple[jax.Device, ...], weights: int) -> tuple[jax.Device, ...]:
+    """Of a CPU's devices, so many as have memory for programs, and for a copy of the weights.
+
+    They are the same cores and the same memory; fewer of them only leave cores idle at times.
+    """
+    if devices[0].platform != "cpu":
+        return devices
+    return devices[: max(1, int(_SHARE * _machine()) // (_ENOUGH + weights))]
+
+
 def measured_budget(devices: tuple[jax.Device, ...]) -> int:
     """Bytes for one program on each device: a share of all its memory, not of what is free.
 

@@ -12,7 +12,7 @@ import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import lru_cache
 from itertools import islice
 from typing import Any, Literal, Protocol
@@ -23,7 +23,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from reportgen.core.errors import ResourceError
-from reportgen.engine.memory import measured_budget
+from reportgen.engine.memory import affordable, measured_budget
 from reportgen.models.base import Model
 
 Rows = tuple[Any, ...]  # arrays (N, …), of one N
@@ -31,6 +31,7 @@ Source = Callable[[int, int], Rows]  # rows start to stop, fewer where there are
 
 _ROWS = "rows"
 _IN_FLIGHT = 2  # chunks: the host prepares one while an accelerator computes another
+_CACHED = 8 << 20  # bytes of one layer's output: a CPU would wait for its memory with more
 
 
 class Program(Protocol):
@@ -84,6 +85,7 @@ class Engine:
         them all the same and tells how many would have been missed.
       bfloat16: whether pictures are synthesised by networks of 16-bit numbers.
       told: what was measured on the way, in lines for the log.
+      placed: by devices, the network that was last put on all of them, and its copy.
     """
 
     batch: int
@@ -96,6 +98,7 @@ class Engine:
     early_ranking: bool | Literal["check"] = True
     bfloat16: bool = False
     told: list[str] = field(default_factory=list)
+    placed: dict[tuple[jax.Device, ...], tuple[Any, Any]] = field(default_factory=dict)
 
     @property
     def on_cpu(self) -> bool:
@@ -118,15 +121,17 @@ class Engine:
         batch: int,
         budget: int | None = None,
         *,
+        weights: int = 0,
         early_ranking: bool | Literal["check"] = True,
         bfloat16: bool | Literal["auto"] = "auto",
     ) -> Engine:
         """On all devices of this host, with the memory that they have.
 
         Args:
+          weights: bytes of the network, of which every device has a copy.
           bfloat16: ``auto`` for wherever it is faster: not on a CPU.
         """
-        devices = tuple(jax.local_devices())
+        devices = affordable(tuple(jax.local_devices()), weights)
         return cls(
             batch,
             measured_budget(devices) if budget is None else budget,
@@ -157,16 +162,25 @@ class Engine:
         Raises:
           ResourceError: if a single row does not fit into the budget, or into memory.
         """
+        return self.among(count)._map(program, model, source, count, advance, few)
+
+    def _map(
+        self,
+        program: Program,
+        model: Model,
+        source: Source,
+        count: float,
+        advance: Callable[[int], None],
+        few: bool,
+    ) -> Iterator[Chunk]:
+        model = self.everywhere(model)
         start, waiting = 0, deque[tuple[int, int, int, Any]]()
         began = time.perf_counter()
         while start < count or waiting:
             try:
                 while start < count and len(waiting) < self.in_flight:
-                    limit = self.limits.get(program, self.batch)
-                    across = len(self.devices) * self.hosts
-                    size = int(
-                        across * min(1 if few and self.on_cpu else limit, -(-count // across))
-                    )
+                    limit = self._limit(program, model)
+                    size = self._size(1 if few and self.on_cpu else limit, count)
                     rows = source(start, int(min(start + size, count)))
                     found = len(rows[0])
                     if found < min(size, count - start):
@@ -187,7 +201,7 @@ class Engine:
             except jax.errors.JaxRuntimeError as error:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
-                self._halve(program, "memory is full")
+                self._halve(program, model, "memory is full")
                 start = waiting[0][0] if waiting else start
                 waiting.clear()
                 continue
@@ -197,6 +211,22 @@ class Engine:
             yield Chunk(first, found, host, (ended - began) / size)
             began = time.perf_counter()
             advance(found)
+
+    def _limit(self, program: Program, model: Model) -> int:
+        """Rows at once on each device, at the most."""
+        most = self.limits.get(program, self.batch)
+        if not self.on_cpu:
+            return most
+        largest = max((math.prod(layer.shape) for layer in model.layers), default=1)
+        return max(1, min(most, _CACHED // (4 * largest)))
+
+    def _size(self, most: int, count: float) -> int:
+        """Rows of a chunk, over all devices: at most so many on each, and few copies at the end."""
+        across = len(self.devices) * self.hosts
+        if count == math.inf:
+            return across * most
+        each = -(-count // across)
+        return int(across * -(-each // -(-each // most)))
 
     def whole(self, program: Program, model: Model, rows: Rows, *, few: bool = False) -> Any:
         """The program's arrays (N, …) of all rows at hand; ``few`` as for ``map``."""
@@ -224,7 +254,7 @@ class Engine:
         """The program for chunks of a size; None, and the limit halved, if it takes too much."""
         made = self._used(program, limit, model, rows)
         if made.bytes > self.budget:
-            self._halve(program, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
+            self._halve(program, model, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
             return None
         return made
 
@@ -233,7 +263,7 @@ class Engine:
 
         Args:
           size: rows of the chunk on each device.
-          model: a network, or any arrays that all rows share: those of ``everywhere``.
+          model: a network, or any arrays that all rows share, as ``everywhere`` returns them.
 
         Raises:
           ResourceError: if it does not fit into the budget, or into memory.
@@ -248,11 +278,22 @@ class Engine:
                 raise
             raise _full(program, size, "memory is full") from error
 
+    def among(self, count: float) -> Engine:
+        """This engine, with no more devices than ``count`` rows can use."""
+        used = int(min(len(self.devices), max(1, -(-count // self.hosts))))
+        return self if used == len(self.devices) else replace(self, devices=self.devices[:used])
+
     def everywhere(self, shared: Any) -> Any:
         """Arrays that all rows share, on every device."""
         if len(self.devices) == 1:
             return shared
-        return jax.device_put(shared, NamedSharding(_mesh(self.devices), PartitionSpec()))
+        given, placed = self.placed.get(self.devices, (None, None))
+        if shared is given or shared is placed:
+            return placed
+        put = jax.device_put(shared, NamedSharding(_mesh(self.devices), PartitionSpec()))
+        if isinstance(shared, Model):
+            self.placed[self.devices] = shared, put
+        return put
 
     def spread(self, rows: Any) -> Any:
         """Arrays (N, …), each device's own rows on it."""
@@ -271,8 +312,8 @@ class Engine:
         self.compiled.setdefault(program.name, set()).add(key)
         return made
 
-    def _halve(self, program: Program, why: str) -> None:
-        limit = self.limits.get(program, self.batch)
+    def _halve(self, program: Program, model: Model, why: str) -> None:
+        limit = self._limit(program, model)
         if self.hosts > 1:  # the others would wait for what this one does anew
             raise ResourceError(
                 f"{program.name} needs more memory than a host has: {why}.",
@@ -282,7 +323,8 @@ class Engine:
             raise ResourceError(
                 f"{program.name} needs more memory than there is, with one input at a time too: "
                 f"{why}.",
-                "Take a smaller input or a device with more memory, or raise engine.memory_budget.",
+                "Take a smaller input or a device with more memory, or raise engine.memory_budget"
+                + (", or have fewer share it: engine.cpu_devices=1" if self.on_cpu else "."),
             )
         self.limits[program] = limit // 2
 
@@ -304,7 +346,7 @@ class Compiled:
 
     def __call__(self, model: Model, rows: Rows) -> Any:
         if self.places is not None:
-            model, rows = jax.device_put((model, rows), self.places)
+            rows = jax.device_put(rows, self.places[1])
         return self.run(model, rows)
 
 

@@ -107,10 +107,12 @@ def _trace(
     shape: tuple[int, ...],
     dtype: Any,
     partly: bool,
+    mesh: Any,
 ) -> Traced:
     """Trace a program once for each input shape.
 
     Args:
+      mesh: of devices, whose parts run the program: JAX writes it into what it traces.
       rewriting: what is done to the program once it is traced.
       kernels: given turned too, to a program for a CPU; None for the plain program.
       partly: take a program that raises as far as it came.
@@ -152,7 +154,8 @@ def traced_program(
     # Sorted, as JAX sorts a dictionary that goes through jit.
     signature = tuple((name, tuple(v.shape), v.dtype) for name, v in sorted(parameters.items()))
     shape = tuple(x.shape)
-    return _trace(program, head, rewriting, kernels, signature, shape, x.dtype, partly)
+    mesh = jax.sharding.get_abstract_mesh()
+    return _trace(program, head, rewriting, kernels, signature, shape, x.dtype, partly, mesh)
 
 
 class Reached(Exception):  # noqa: N818 (a signal, not an error)

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
 
-from reportgen.data.stream import cores
+from reportgen.core.cores import cores
 from reportgen.render.sketches import Sketch, sketches
 
 # Each holds one picture and what it is drawn with; more would take memory and win little.

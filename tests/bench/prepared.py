@@ -12,6 +12,7 @@ from reportgen.chosen import chosen_methods
 from reportgen.compose import conf_dir
 from reportgen.config import Config, read
 from reportgen.core.images import Facts, ImageBatch
+from reportgen.engine.cpu import divide_cpu
 from reportgen.engine.rows import Engine
 from reportgen.methods.base import Result
 from reportgen.models.base import Model
@@ -34,6 +35,7 @@ def composed(overrides: list[str]) -> Config:
 
 def network(config: Config, weights: Mapping[str, np.ndarray] | None = None) -> Model:
     """Its network, with some parameters put in."""
+    divide_cpu(config.engine.cpu_devices)
     opened = open_network(config)
     model, _ = load_model(opened, config)
     return model.with_parameters({**model.parameters, **(weights or {})})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -24,7 +23,6 @@ METHODS = (
 
 
 def made(folder: Path, devices: int) -> tuple[Report, str]:
-    flags = f"--xla_force_host_platform_device_count={devices}"
     ran = subprocess.run(
         [
             *(sys.executable, "-m", "reportgen", f"method=[{','.join(METHODS)}]"),
@@ -33,9 +31,8 @@ def made(folder: Path, devices: int) -> tuple[Report, str]:
             *("method.road.count=2", "method.top_images.synthesis=null", "engine.batch=3"),
             *("layers=conv2", "method.filters.scales=3", "method.filters.steps=2"),
             *("method.filters.keep=4", "method.class_images.steps=2", "method.caricature.steps=2"),
-            f"report.dir={folder}",
+            *(f"engine.cpu_devices={devices}", f"report.dir={folder}"),
         ],
-        env={**os.environ, "XLA_FLAGS": flags},
         capture_output=True,
         text=True,
         check=False,

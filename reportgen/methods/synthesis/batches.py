@@ -65,9 +65,9 @@ class Trial:
 def at_once(wanted: int | None, engine: Engine, count: int, trial: Trial) -> int:
     """Units to compute at once on each device: as configured, else as is fastest.
 
-    On a CPU that is one: measured on two cores with VGG16, SqueezeNet and LeNet, a unit's step
-    takes as long alone as among 2, 4 or 8 others, XLA spreading one picture over the cores. And a
-    picture is then the same to the bit whatever else is computed, and on all machines of a kind.
+    On a CPU that is one, on each of its devices, of which there is one a core: measured with VGG16,
+    SqueezeNet and LeNet, a unit's step takes as long alone as among 2, 4 or 8 others. And a picture
+    is then the same to the bit whatever else is computed, and on all machines of a kind.
 
     Elsewhere it is measured once and kept in the user's cache folder, so that a report that is made
     again on the same machine is the same to the bit.

@@ -175,7 +175,7 @@ def synthesise(
       batch: classes computed at once on each device; None for what is fastest.
       advance: told of every finished batch.
     """
-    done = []
+    done, engine = [], engine.among(len(classes))
     seen, across = (model.spec.height, model.spec.width), len(engine.devices)
 
     def rows(size: int) -> tuple[jax.Array, jax.Array]:

@@ -220,6 +220,7 @@ def synthesise(
       advance: told of every unit that is finished or given up.
       ranking: who goes on; None for all.
     """
+    engine = engine.among(len(units))
     depth, across = model.spec.channels, len(engine.devices)
     chosen = np.asarray(units, np.int32)
     narrow = False

@@ -355,11 +355,12 @@ def synthesise(
       vectors: (all units, C) for the objective ``direction``.
       images: (all units, H, W, C), 0..255, for the objective ``likeness``.
     """
-    several = plan.form.images
+    several, engine = plan.form.images, engine.among(len(units))
     numbers = Numbers(*(jnp.float32(number) for number in plan.numbers))
     none = jnp.int32(0)
     start = engine.everywhere(Start(jnp.float32(plan.start), jnp.float32(plan.amount)))
-    shared = engine.everywhere(Shared(model, numbers, plan.magnitude, none, none))
+    shared = Shared(engine.everywhere(model), numbers, plan.magnitude, none, none)
+    shared = engine.everywhere(shared)
     job = _Job(engine, plan, start, shared, name)
     across = len(engine.devices)
     batch = at_once(batch, engine, len(units), job.trial(several, vectors, images))
