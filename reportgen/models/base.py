@@ -121,9 +121,9 @@ class Model:
       classes: names of the scores.
       statistics: names of the parameters that are batch statistics: measured, not trained.
       rewriting: what is done to the traced program before it runs, such as other derivatives.
-      kernels: those that ``turned`` has; None if the program runs as it was traced, without what
+      kernels: those that ``prepared`` has; None if the program runs as it was traced, without what
         makes it faster on a CPU.
-      turned: kernels for the derivative by the input, made once and not in every step.
+      prepared: kernels in other forms, made once and not in every step.
     """
 
     parameters: Parameters
@@ -138,7 +138,7 @@ class Model:
     statistics: frozenset[str] = field(default=frozenset(), metadata={"static": True})
     rewriting: Rewriting | None = field(default=None, metadata={"static": True})
     kernels: tuple[Kernel, ...] | None = field(default=None, metadata={"static": True})
-    turned: tuple[jax.Array, ...] = ()
+    prepared: tuple[jax.Array, ...] = ()
 
     def apply(
         self, x: jax.Array, taps: Mapping[str, jax.Array] | None = None
@@ -158,7 +158,7 @@ class Model:
         """
         traced = self._traced(x)
         recorder = Recorder(traced, taps=taps or {})
-        output = traced.run(self.parameters, x, recorder, self.turned)
+        output = traced.run(self.parameters, x, recorder, self.prepared)
         if unknown := set(recorder.taps) - set(recorder.activations):
             raise KeyError(f"taps at layers that did not run: {sorted(unknown)}")
         return self.head.scores(output), recorder.activations
@@ -175,7 +175,7 @@ class Model:
         traced = self._traced(x, partly=True)
         recorder = Recorder(traced, stop=path)
         try:
-            traced.run(self.parameters, x, recorder, self.turned)
+            traced.run(self.parameters, x, recorder, self.prepared)
         except Reached as reached:
             return jnp.asarray(reached.value)
         if traced.failure is not None:
@@ -202,7 +202,7 @@ class Model:
 
         It is that of any device, without what makes it faster on a CPU.
         """
-        plain = replace(self, kernels=None, turned=())
+        plain = replace(self, kernels=None, prepared=())
         return plain._traced(jnp.zeros((1, *self.spec.shape), jnp.float32)).closed
 
     def for_cpu(self) -> Model:
@@ -210,7 +210,7 @@ class Model:
         closed = replace(self, rewriting=None).traced()
         names = sorted(self.parameters)
         found = tuple((names[i], form) for i, form in kernels(closed) if i < len(names))
-        return replace(self, kernels=found, turned=_turned(found, self.parameters))
+        return replace(self, kernels=found, prepared=_prepared(found, self.parameters))
 
     def layer(self, path: str) -> LayerInfo:
         """The layer of exactly this path (KeyError if there is none)."""
@@ -242,15 +242,15 @@ class Model:
     def with_parameters(self, parameters: Parameters) -> Model:
         """The same network with other weights, by the same names."""
         own = {name: parameters[name] for name in self.parameters}
-        return replace(self, parameters=own, turned=_turned(self.kernels or (), own))
+        return replace(self, parameters=own, prepared=_prepared(self.kernels or (), own))
 
 
-def _turned(kernels: Iterable[Kernel], parameters: Parameters) -> tuple[jax.Array, ...]:
-    """Kernels for derivatives; NumPy turns them where they have values, since JAX would compile."""
+def _prepared(kernels: Iterable[Kernel], parameters: Parameters) -> tuple[jax.Array, ...]:
+    """Kernels in other forms; NumPy makes them where they have values, since JAX would compile."""
     return tuple(
-        form.turned(array)
+        form.prepared(array)
         if isinstance(array, jax.core.Tracer)
-        else jnp.asarray(np.ascontiguousarray(form.turned(np.asarray(array))))
+        else jnp.asarray(np.ascontiguousarray(form.prepared(np.asarray(array))))
         for array, form in ((parameters[name], form) for name, form in kernels)
     )
 

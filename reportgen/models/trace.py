@@ -69,9 +69,9 @@ class Traced:
         used, _ = dce_jaxpr(closed.jaxpr, [True], instantiate=True)
         return ClosedJaxpr(used, closed.consts)
 
-    def lowered(self, turned: Sequence[tuple[int, KernelForm]]) -> Traced:
-        """The program for a CPU, which takes some kernels once more, turned."""
-        closed = lowered(self.closed, turned)
+    def lowered(self, prepared: Sequence[tuple[int, KernelForm]]) -> Traced:
+        """The program for a CPU, which takes some kernels once more, prepared."""
+        closed = lowered(self.closed, prepared)
         return Traced(closed, self.ending and ending(closed.jaxpr), self.failure)
 
     def run(
@@ -79,15 +79,15 @@ class Traced:
         parameters: Mapping[str, Any],
         x: jax.Array,
         recorder: Recorder,
-        turned: Iterable[jax.Array] = (),
+        prepared: Iterable[jax.Array] = (),
     ) -> jax.Array:
         """The network's output, or what goes into the softmax at its end.
 
         Args:
-          turned: kernels, where the program takes them once more.
+          prepared: kernels, where the program takes them once more.
         """
         recorder.parameters = parameters
-        arguments = [*(parameters[name] for name in sorted(parameters)), x, *turned]
+        arguments = [*(parameters[name] for name in sorted(parameters)), x, *prepared]
         output = evaluate(self.closed, arguments, recorder, self.wanted)[0]
         return output if self.ending is None else recorder.logits
 
@@ -114,7 +114,7 @@ def _trace(
     Args:
       mesh: of devices, whose parts run the program: JAX writes it into what it traces.
       rewriting: what is done to the program once it is traced.
-      kernels: given turned too, to a program for a CPU; None for the plain program.
+      kernels: given prepared too, to a program for a CPU; None for the plain program.
       partly: take a program that raises as far as it came.
     """
     names = [name for name, _, _ in parameters]

@@ -2,8 +2,8 @@
 
 That backend has a fast convolution for channels last and kernels (H, W, I, O), and inside of loops
 it does not bring others into that form by itself: there a plain derivative takes several times as
-long. Kernels of one position are matrix products; of depthwise and grouped convolutions it has no
-fast form at all.
+long. Kernels of one position are matrix products, those of 3 × 3 take fewer of them
+(``winograd.py``); of depthwise and grouped convolutions it has no fast form at all.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import JaxprEqn
 
+from reportgen.rewrite import winograd
 from reportgen.rewrite.interpreter import shape_of
 
 # A depthwise convolution is one multiplication for each place of the kernel, up to so many.
@@ -38,10 +39,12 @@ class KernelForm(NamedTuple):
     Attributes:
       axes: of the outputs, the inputs and each direction.
       groups: of channels.
+      minimal: it is convolved by Winograd's minimal filtering, where the input's size allows it.
     """
 
     axes: Sizes
     groups: int
+    minimal: bool
 
     def is_matrix(self, shape: Sizes) -> bool:
         """Whether a kernel of this shape is one matrix; it need not be turned."""
@@ -51,6 +54,10 @@ class KernelForm(NamedTuple):
         """(*directions, inputs of a group, outputs)."""
         outputs, inputs, *directions = self.axes
         return kernel.transpose(*directions, inputs, outputs)
+
+    def prepared(self, kernel: Any) -> Any:
+        """What is best made once of a kernel, before loops; of an array of JAX or NumPy."""
+        return winograd.sixteen(self.canonical(kernel)) if self.minimal else self.turned(kernel)
 
     def turned(self, kernel: Any) -> Any:
         """The canonical kernel of the derivative by the input; of an array of JAX or NumPy."""
@@ -146,17 +153,25 @@ def kernel_form(eqn: JaxprEqn) -> KernelForm | None:
     if not plain:
         return None
     groups = eqn.params["feature_group_count"]
-    return KernelForm(tuple(eqn.params["dimension_numbers"].rhs_spec), groups)
+    axes = tuple(eqn.params["dimension_numbers"].rhs_spec)
+    steps = ("window_strides", "lhs_dilation", "rhs_dilation")
+    dense = groups == 1 and all(step == 1 for name in steps for step in eqn.params[name])
+    outputs, inputs, *directions = (shape_of(kernel)[axis] for axis in axes)
+    minimal = (
+        dense and dtypes <= {jnp.dtype("f4"), jnp.dtype("f8")}
+        and winograd.pays((*directions, inputs, outputs))
+    )  # fmt: skip
+    return KernelForm(axes, groups, minimal)
 
 
 def convolved(
-    eqn: JaxprEqn, form: KernelForm, x: jax.Array, kernel: jax.Array, turned: jax.Array | None
+    eqn: JaxprEqn, form: KernelForm, x: jax.Array, kernel: jax.Array, prepared: jax.Array | None
 ) -> jax.Array:
     """A convolution's output.
 
     Args:
       form: of the kernel.
-      turned: the kernel as ``form`` turns it, if that is at hand.
+      prepared: the kernel as ``form`` prepares it, if that is at hand.
     """
     params, numbers = eqn.params, eqn.params["dimension_numbers"]
     batch, channels, *directions = numbers.lhs_spec
@@ -174,9 +189,12 @@ def convolved(
     )
     if form.is_matrix(kernel.shape):
         output = _pointwise(geometry, x, weights)
+    elif form.minimal and winograd.pays_for(x.shape, weights.shape, x.dtype.itemsize):
+        factors = form.prepared(kernel) if prepared is None else prepared
+        output = _minimal(geometry, False, x, weights, factors)
     else:
-        turned = form.turned(kernel) if turned is None else turned
-        output = _convolved(geometry, x, weights, turned)
+        at_hand = prepared is not None and not form.minimal
+        output = _convolved(geometry, x, weights, prepared if at_hand else form.turned(kernel))
     order = [0] * output.ndim
     for place, axis in enumerate((0, output.ndim - 1, *range(1, output.ndim - 1))):
         order[numbers.out_spec[place]] = axis
@@ -201,13 +219,48 @@ def _backward(
     if isinstance(cotangent, SymbolicZero):
         return None, None, None
     by_x = _convolved(geometry.transposed(), cotangent, turned, kernel)
-    if x is None:  # nobody asks
-        return by_x, None, None
-    _, back = jax.vjp(lambda kernel: _run(geometry, x, kernel), kernel)
-    return by_x, back(cotangent)[0], None
+    return by_x, None if x is None else _by_kernel(geometry, x, kernel, cotangent), None
 
 
 _convolved.defvjp(_forward, _backward, symbolic_zeros=True)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(0, 1))
+def _minimal(
+    geometry: Geometry, turned: bool, x: jax.Array, kernel: jax.Array, factors: jax.Array
+) -> jax.Array:
+    """Convolve by the factors of a kernel or, turned, of the one whose derivative this is."""
+    return winograd.convolved(
+        x, factors, geometry.padding, turned=turned, precision=geometry.precision
+    )
+
+
+def _minimal_forward(
+    geometry: Geometry, turned: bool, x: Any, kernel: Any, factors: Any
+) -> tuple[jax.Array, Any]:
+    output = _minimal(geometry, turned, x.value, kernel.value, factors.value)
+    return output, (x.value if kernel.perturbed else None, kernel.value, factors.value)
+
+
+def _minimal_backward(
+    geometry: Geometry, turned: bool, kept: Any, cotangent: Any
+) -> tuple[jax.Array | None, jax.Array | None, None]:
+    x, kernel, factors = kept
+    if isinstance(cotangent, SymbolicZero):
+        return None, None, None
+    back = kernel[::-1, ::-1].swapaxes(-1, -2)
+    by_x = _minimal(geometry.transposed(), not turned, cotangent, back, factors)
+    return by_x, None if x is None else _by_kernel(geometry, x, kernel, cotangent), None
+
+
+_minimal.defvjp(_minimal_forward, _minimal_backward, symbolic_zeros=True)
+
+
+def _by_kernel(
+    geometry: Geometry, x: jax.Array, kernel: jax.Array, cotangent: jax.Array
+) -> jax.Array:
+    back: jax.Array = jax.vjp(lambda kernel: _run(geometry, x, kernel), kernel)[1](cotangent)[0]
+    return back
 
 
 def _run(geometry: Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:

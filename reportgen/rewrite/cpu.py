@@ -24,7 +24,7 @@ Kernel = tuple[int, KernelForm]
 
 
 def kernels(closed: ClosedJaxpr) -> tuple[Kernel, ...]:
-    """The inputs of a program that ``lowered`` needs turned: kernels just as they come in."""
+    """The inputs of a program that ``lowered`` needs prepared: kernels just as they come in."""
     inputs = {variable: i for i, variable in enumerate(closed.jaxpr.invars)}
     return tuple(dict.fromkeys(_kernels(closed.jaxpr, inputs)))
 
@@ -41,19 +41,19 @@ def _kernels(jaxpr: Jaxpr, inputs: dict[Any, int]) -> Iterator[Kernel]:
                 yield from _kernels(body, {own: inputs[v] for own, v in named if v in inputs})
 
 
-def lowered(closed: ClosedJaxpr, turned: Sequence[Kernel] = ()) -> ClosedJaxpr:
+def lowered(closed: ClosedJaxpr, prepared: Sequence[Kernel] = ()) -> ClosedJaxpr:
     """The program for a CPU; calls that hold what is changed are written out in it.
 
     Args:
-      turned: kernels that are given once more, as ``KernelForm.turned`` makes them, as further
-        inputs behind those of the program. Others are turned where they are used.
+      prepared: kernels that are given once more, as ``KernelForm.prepared`` makes them, as further
+        inputs behind those of the program. Others are prepared where they are used.
     """
     count = len(closed.jaxpr.invars)
     avals = [jax.ShapeDtypeStruct(v.aval.shape, v.aval.dtype) for v in closed.jaxpr.invars]
-    more = [jax.eval_shape(form.turned, avals[i]) for i, form in turned]
+    more = [jax.eval_shape(form.prepared, avals[i]) for i, form in prepared]
 
     def run(*values: Any) -> list[Any]:
-        forms = zip(turned, values[count:], strict=True)
+        forms = zip(prepared, values[count:], strict=True)
         known = {(id(values[i]), form): value for (i, form), value in forms}
         rule = partial(_lowered, known)
         return evaluate(closed, values[:count], rule, lambda body: False)

@@ -171,7 +171,7 @@ def measured(job: Job, turns: int) -> dict[str, Any]:
     x = np.random.default_rng(1).normal(0, 1, shape).astype(np.float32)
     runs: dict[str, Run] = {}
     seconds = {}
-    models = {"plain": replace(plain, kernels=None, turned=()), "lowered": plain.for_cpu()}
+    models = {"plain": replace(plain, kernels=None, prepared=()), "lowered": plain.for_cpu()}
     for name, model in models.items():
         runs[name], seconds[name] = compiled(job.function, model, jnp.asarray(x))
     if job.peer:

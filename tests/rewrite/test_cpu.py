@@ -12,20 +12,21 @@ import numpy as np
 import pytest
 from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 
+from reportgen.rewrite import winograd
 from reportgen.rewrite.cpu import kernels, lowered
 from reportgen.rewrite.interpreter import walk
 
 Function = Callable[..., jax.Array]
 
 
-def lowered_function(function: Function, *arguments: Any, turned: bool = False) -> Function:
-    """The function as its lowered program runs it, with its kernels turned beforehand if asked."""
+def lowered_function(function: Function, *arguments: Any, prepared: bool = False) -> Function:
+    """The function as its lowered program runs it, its kernels prepared beforehand if asked."""
     closed = jax.make_jaxpr(function)(*arguments)
-    found = kernels(closed) if turned else ()
+    found = kernels(closed) if prepared else ()
     run = jaxpr_as_fun(lowered(closed, found))
 
     def call(*values: Any) -> jax.Array:
-        return run(*values, *(form.turned(values[i]) for i, form in found))[0]
+        return run(*values, *(form.prepared(values[i]) for i, form in found))[0]
 
     return call
 
@@ -106,7 +107,61 @@ def drawn_convolution(random: np.random.Generator) -> tuple[Function, jax.Array,
 @pytest.mark.parametrize("seed", range(40))
 def test_convolutions_of_any_kind(seed: int) -> None:
     run, x, w = drawn_convolution(np.random.default_rng(seed))
-    assert_same(run, x, w, turned=seed % 2 == 0)
+    assert_same(run, x, w, prepared=seed % 2 == 0)
+
+
+@pytest.mark.parametrize("banded", [False, True])
+@pytest.mark.parametrize("seed", range(8))
+def test_few_products_for_many_channels(
+    seed: int, banded: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Kernels of 3 × 3, whole and in bands of two or more rows, and the derivative's derivative."""
+    random = np.random.default_rng(seed)
+    inputs, outputs = (int(random.choice([130, 160] if banded else [32, 48])) for _ in range(2))
+    sizes = random.integers(3, 12, 2)
+    padding = [tuple(int(p) for p in random.integers(-1, 3, 2)) for _ in range(2)]
+    if banded:
+        monkeypatch.setattr(winograd, "_LARGE", 0)
+        monkeypatch.setattr(winograd, "_BAND", int(random.choice([1, 1 << 15])))
+    numbers = LAYOUTS[2][seed % 3]
+    shape = {"N": 2, "C": inputs, "I": inputs, "O": outputs}
+    x = random.normal(size=[{**shape, "H": sizes[0], "W": sizes[1]}[a] for a in numbers[0]])
+    w = random.normal(0, 1 / 24, [{**shape, "H": 3, "W": 3}[a] for a in numbers[1]])
+
+    def run(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jax.lax.conv_general_dilated(x, w, (1, 1), padding, dimension_numbers=numbers)
+
+    def steepness(x: jax.Array, w: jax.Array) -> jax.Array:
+        return jnp.square(jax.grad(lambda x: jnp.sin(run(x, w)).sum())(x)).sum()
+
+    arguments = jnp.asarray(x, jnp.float32), jnp.asarray(w, jnp.float32)
+    assert_same(run, *arguments, prepared=seed % 2 == 0)
+    products = lowered(jax.make_jaxpr(run)(*arguments))
+    assert "dot_general" in names(products)
+    assert "conv_general_dilated" not in names(products)
+    rows = sizes[0] + sum(padding[0]) - 2
+    assert ("scan" in names(products)) == (banded and rows > 2)
+    if not banded:
+        lowering = lowered_function(run, *arguments)
+
+        def lowered_steepness(x: jax.Array, w: jax.Array) -> jax.Array:
+            return jnp.square(jax.grad(lambda x: jnp.sin(lowering(x, w)).sum())(x)).sum()
+
+        for one, other in zip(*both(lowered_steepness, steepness, *arguments), strict=True):
+            np.testing.assert_allclose(one, other, rtol=2e-4, atol=1e-5 * np.abs(other).max())
+
+
+def test_few_channels_or_other_kernels_stay_convolutions() -> None:
+    for channels, taps, stride in [(31, 3, 1), (32, 4, 1), (32, 3, 2)]:
+        x, w = jnp.ones((1, 9, 9, channels)), jnp.ones((taps, taps, channels, 64))
+        made = lowered(
+            jax.make_jaxpr(
+                lambda x, w, stride=stride: jax.lax.conv_general_dilated(
+                    x, w, (stride, stride), "SAME", dimension_numbers=LAYOUTS[2][0]
+                )
+            )(x, w)
+        )
+        assert "conv_general_dilated" in names(made)
 
 
 def drawn_pooling(random: np.random.Generator) -> tuple[Function, jax.Array]:
@@ -198,7 +253,7 @@ def test_convolutions_of_known_networks(name: str) -> None:
     image, kernel, params = KNOWN[name]
     run = convolution(**params)
     x, w = normal(*image), normal(*kernel, seed=1)
-    assert_same(run, x, w, turned=True)
+    assert_same(run, x, w, prepared=True)
 
 
 @pytest.mark.parametrize("name", ["first, 7 x 7 / 2", "1 x 1", "depthwise 7 x 7", "two groups"])
@@ -284,7 +339,7 @@ def net(x: jax.Array, w: jax.Array, v: jax.Array) -> jax.Array:
 
 def test_programs_with_calls_loops_and_branches() -> None:
     arguments = normal(2, 8, 8, 3), normal(3, 3, 3, 4, seed=1), normal(3, 3, 1, 4, seed=2)
-    assert_same(net, *arguments, turned=True)
+    assert_same(net, *arguments, prepared=True)
     closed = lowered(jax.make_jaxpr(net)(*arguments))
     assert {"scan", "cond"} <= names(closed)
     assert "reduce_window_max" not in names(closed)
@@ -321,7 +376,7 @@ def test_second_derivatives_by_input_and_kernel() -> None:
         return lambda *a: sum((g**2).sum() for g in slope(*a))
 
     one, other = both(
-        steepness(lowered_function(network, x, w, v, turned=True)), steepness(network), x, w, v
+        steepness(lowered_function(network, x, w, v, prepared=True)), steepness(network), x, w, v
     )
     for got, expected in zip(one, other, strict=True):
         np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5 * np.abs(expected).max())

@@ -89,7 +89,7 @@ def slope(model: Model, x: jax.Array) -> jax.Array:
 
 
 def plain(model: Model) -> Model:
-    return replace(model, kernels=None, turned=())
+    return replace(model, kernels=None, prepared=())
 
 
 def images(model: Model) -> jax.Array:
@@ -139,13 +139,13 @@ def names(function: Callable[..., Any], *arguments: Any) -> set[str]:
     return {eqn.primitive.name for eqn in walked(function, *arguments)}
 
 
-def test_kernels_are_turned_once_and_follow_the_parameters(
+def test_kernels_are_prepared_once_and_follow_the_parameters(
     network: Callable[[str], Model],
 ) -> None:
     model = network("linen")
     assert [name for name, _ in model.kernels or ()] == ["conv.kernel", "depthwise.kernel"]
     other = model.with_parameters({name: 2 * v for name, v in model.parameters.items()})
-    assert_same(other.turned, [2 * v for v in model.turned], 0)
+    assert_same(other.prepared, [2 * v for v in model.prepared], 0)
     x = images(model)
     assert_same(slope(other, x), slope(plain(other), x))
 
@@ -178,7 +178,7 @@ def test_layers_cut_off_and_tapped_are_the_same(network: Callable[[str], Model])
 def test_the_switch(opened: Opened, monkeypatch: pytest.MonkeyPatch) -> None:
     on, off = opened("model=lenet"), opened("model=lenet", "engine.cpu_lowerings=false")
     assert on.kernels
-    assert (off.kernels, off.turned) == (None, ())
+    assert (off.kernels, off.prepared) == (None, ())
     x = images(on)
     assert names(slope, off, x) == names(slope, plain(on), x)
     assert str(on.traced()) == str(off.traced())  # what is said of a network is the same

@@ -18,11 +18,11 @@ def cut(model: Model, path: str, unit: jax.Array) -> Model:
     for name in names:
         array = parameters[name]
         parameters[name] = jax.lax.dynamic_slice_in_dim(array, unit, 1, axis=-1)
-    kernels = zip(model.kernels or (), model.turned, strict=True)
-    turned = tuple(
-        form.turned(parameters[name]) if name in names else kept for (name, form), kept in kernels
+    kernels = zip(model.kernels or (), model.prepared, strict=True)
+    prepared = tuple(
+        form.prepared(parameters[name]) if name in names else kept for (name, form), kept in kernels
     )
-    return replace(model, parameters=parameters, turned=turned)
+    return replace(model, parameters=parameters, prepared=prepared)
 
 
 @jax.jit

@@ -30,6 +30,6 @@ def in_bfloat16(model: Model) -> Model:
     return replace(
         model,
         parameters={name: half(array) for name, array in model.parameters.items()},
-        turned=tuple(map(half, model.turned)),
+        prepared=tuple(map(half, model.prepared)),
         program=_Half(model.program),
     )

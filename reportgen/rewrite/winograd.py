@@ -1,0 +1,130 @@
+"""Convolutions with kernels of 3 × 3 by 16 products instead of 36 for each 2 × 2 of the output.
+
+Winograd's minimal filtering F(2 × 2, 3 × 3): Lavin, Gray: Fast Algorithms for Convolutional Neural
+Networks (2015), arXiv:1509.09308. Its factors are 1 and 1/2, so that it rounds as plain sums do;
+larger tiles save more products, and digits. The sums over channels are matrix products; all else
+goes over the input a few times, so it pays where there are many channels.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+# Bytes of an input that are taken at once, where there are far more: the sixteen products of such a
+# band stay in a core's cache. For a large kernel, which is read for each band, bands cost more.
+_BAND, _LARGE = 1 << 20, 6 << 20
+# Channels, on the side that has fewer.
+_FEWEST, _FEWEST_IN_BANDS = 32, 128
+
+Line = Callable[[Sequence[Any]], list[Any]]
+
+
+def _kernel_line(g: Sequence[Any]) -> list[Any]:
+    return [g[0], (g[0] + g[1] + g[2]) / 2, (g[0] - g[1] + g[2]) / 2, g[2]]
+
+
+def _input_line(d: Sequence[Any]) -> list[Any]:
+    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
+
+
+def _output_line(m: Sequence[Any]) -> list[Any]:
+    return [m[0] + m[1] + m[2], m[1] - m[2] - m[3]]
+
+
+def _square(line: Line, grid: Sequence[Sequence[Any]]) -> list[list[Any]]:
+    """A line's change of every column of a grid, then of every row."""
+    columns = [line(column) for column in zip(*grid, strict=True)]
+    return [line(row) for row in zip(*columns, strict=True)]
+
+
+def sixteen(kernel: Any) -> Any:
+    """The kernel (3, 3, I, O) as factors (4, 4, I, O); of an array of JAX or NumPy."""
+    grid = _square(_kernel_line, kernel)
+    stack = kernel.__array_namespace__().stack
+    return stack([stack(row) for row in grid])
+
+
+def pays(kernel: Sequence[int]) -> bool:
+    """Whether a kernel (directions, I, O), moved in steps of one, is worth it at some sizes."""
+    *places, inputs, outputs = kernel
+    return places == [3, 3] and min(inputs, outputs) >= _FEWEST
+
+
+def pays_for(x: Sequence[int], kernel: Sequence[int], itemsize: int) -> bool:
+    """Whether such a kernel is worth it for x (N, H, W, C)."""
+    fewest = min(kernel[-2:])
+    fits = math.prod(x[:-1]) * max(kernel[-2:]) * itemsize <= _LARGE
+    return fewest >= (_FEWEST if fits else _FEWEST_IN_BANDS)
+
+
+def convolved(
+    x: jax.Array,
+    factors: jax.Array,
+    padding: Sequence[tuple[int, int]],
+    *,
+    turned: bool,
+    precision: Any,
+) -> jax.Array:
+    """The convolution of x (N, H, W, I) with a kernel, in steps of one.
+
+    Args:
+      factors: of the kernel, as ``sixteen`` returns them.
+      turned: with the kernel of the derivative by the input instead, for x (N, H, W, O).
+    """
+    batch, *sizes, _ = x.shape
+    height, width = (size + sum(pad) - 2 for size, pad in zip(sizes, padding, strict=True))
+    row = batch * (width + 2) * max(factors.shape[-2:]) * x.dtype.itemsize
+    rows = height
+    if row * height > _LARGE:
+        rows = 2 * max(1, _BAND // (2 * row))
+    bands = -(-height // rows)
+    rows = -(-height // bands)
+    rows += rows % 2
+    # To whole bands of whole tiles.
+    x = _padded(x, 1, padding[0][0], padding[0][1] + bands * rows - height)
+    edges = padding[1][0], padding[1][1] + width % 2
+
+    def band(i: jax.Array | int) -> jax.Array:
+        part = x if bands == 1 else jax.lax.dynamic_slice_in_dim(x, i * rows, rows + 2, 1)
+        return _band(_padded(part, 2, *edges), factors, turned=turned, precision=precision)
+
+    if bands == 1:
+        y = band(0)
+    else:
+        y = jax.lax.map(band, jnp.arange(bands))  # one after the other, in the same memory
+        y = jnp.moveaxis(y, 0, 1).reshape(batch, bands * rows, *y.shape[3:])
+    return y[:, :height, :width]
+
+
+def _padded(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
+    config = [(0, 0, 0)] * x.ndim
+    config[axis] = (before, after, 0)
+    return jax.lax.pad(x, jnp.zeros((), x.dtype), config)
+
+
+def _band(x: jax.Array, factors: jax.Array, *, turned: bool, precision: Any) -> jax.Array:
+    """All of x (N, H + 2, W + 2, C), of even H and W, as (N, H, W, outputs)."""
+    batch, height, width, channels = x.shape
+    height, width = height - 2, width - 2
+
+    def places(i: int, j: int) -> jax.Array:
+        ends = (batch, i + height - 1, j + width - 1, channels)
+        return jax.lax.slice(x, (0, i, j, 0), ends, (1, 2, 2, 1))
+
+    parts = _square(_input_line, [[places(i, j) for j in range(4)] for i in range(4)])
+    products = [[jnp.zeros(())] * 4 for _ in range(4)]
+    for i, j in product(range(4), range(4)):
+        # Turned by 180 degrees, the first and last factors change places, and inputs with outputs.
+        factor = factors[(3, 1, 2, 0)[i], (3, 1, 2, 0)[j]] if turned else factors[i, j]
+        products[i][j] = jax.lax.dot_general(
+            parts[i][j], factor, (((3,), (1 if turned else 0,)), ((), ())), precision=precision
+        )
+    grid = _square(_output_line, products)
+    lines = [jnp.stack(row, 3) for row in grid]
+    return jnp.stack(lines, 2).reshape(batch, height, width, -1)
