@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 NAMES = (
-    *("classic", "montage", "attribution", "streaming"),
+    *("classic", "montage", "attribution", "class_activation", "streaming"),
     *("default_report", "sweep", "scaling", "lowerings"),
 )
 

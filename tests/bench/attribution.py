@@ -8,9 +8,10 @@ layout in which its forward pass is faster here.
 from __future__ import annotations
 
 import argparse
+import statistics
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -34,21 +35,28 @@ TARGET = 1.0
 SUITE = 1.5
 
 
-def ours(count: int) -> tuple[dict[str, Callable[[], object]], np.ndarray]:
-    """Our jobs by method, and the inputs (N, H, W, C)."""
-    names = (
-        *("saliency", "gradient_x_input", "guided_backprop", "deconvnet", "gradcam"),
-        *("guided_gradcam", "integrated_gradients", "smoothgrad", "occlusion", "lrp"),
-    )
+Jobs = dict[str, Callable[[], object]]
+
+METHODS = {
+    "saliency": [],
+    "gradient_x_input": [],
+    "guided_backprop": [],
+    "deconvnet": [],
+    "gradcam": ["layer=fire9"],
+    "guided_gradcam": ["layer=fire9"],
+    "integrated_gradients": [f"steps={STEPS}"],
+    "smoothgrad": [f"samples={SAMPLES}"],
+    "occlusion": [f"patch={WINDOW}", f"stride={STRIDE}"],
+    "lrp": ["rules=epsilon"],
+}
+
+
+def ours(methods: Mapping[str, Sequence[str]], count: int) -> tuple[Jobs, np.ndarray]:
+    """Our jobs by method, each with its settings, and the inputs (N, H, W, C)."""
     overrides = [
-        *("model=squeezenet1_0", "weights=random", "data=none", f"method=[{','.join(names)}]"),
+        *("model=squeezenet1_0", "weights=random", "data=none", f"method=[{','.join(methods)}]"),
         *("model.input.height=227", "model.input.width=227"),
-        f"method.integrated_gradients.steps={STEPS}",
-        f"method.smoothgrad.samples={SAMPLES}",
-        f"method.occlusion.patch={WINDOW}",
-        f"method.occlusion.stride={STRIDE}",
-        *("method.lrp.rules=epsilon", "method.gradcam.layer=fire9"),
-        "method.guided_gradcam.layer=fire9",
+        *(f"method.{name}.{key}" for name, keys in methods.items() for key in keys),
     ]
     config = composed(overrides)
     model = network(config)
@@ -56,7 +64,7 @@ def ours(count: int) -> tuple[dict[str, Callable[[], object]], np.ndarray]:
     x = np.random.default_rng(0).normal(size=(count, *model.spec.shape)).astype(np.float32)
     targets = np.zeros(count, np.int32)
     keys = jax.random.split(jax.random.key(0), count)
-    jobs: dict[str, Callable[[], object]] = {"forward": lambda: engine.whole(Scores(), model, (x,))}
+    jobs: Jobs = {"forward": lambda: engine.whole(Scores(), model, (x,))}
     for name, method in chosen_methods(config, overrides).methods.items():
         program: Any = Explain(method.fitted(model))  # type: ignore[attr-defined]
         jobs[name] = lambda program=program: engine.whole(
@@ -65,7 +73,7 @@ def ours(count: int) -> tuple[dict[str, Callable[[], object]], np.ndarray]:
     return jobs, x
 
 
-def theirs(inputs: np.ndarray) -> dict[str, Callable[[], object]]:
+def theirs(inputs: np.ndarray) -> Jobs:
     """Captum's jobs by method."""
     module: nn.Module = torch_classic.filled("squeezenet1_0").float().eval()
     x = torch.from_numpy(inputs).permute(0, 3, 1, 2)
@@ -126,7 +134,7 @@ def main() -> None:
     parser.add_argument("--methods", nargs="*", default=())
     arguments = parser.parse_args()
     warnings.simplefilter("ignore")
-    mine, x = ours(arguments.images)
+    mine, x = ours(METHODS, arguments.images)
     peers = theirs(x)
     head(f"SqueezeNet 1.0, {arguments.images} images of 227 × 227")
     rows: list[Measured] = [
@@ -137,11 +145,10 @@ def main() -> None:
         for name, job in mine.items()
         if not arguments.methods or name in arguments.methods
     ]  # fmt: skip
-    medians = {
-        side: sum(sorted(row.seconds[side])[len(row.seconds[side]) // 2] for row in rows)
-        for side in ("ours", "peer")
-    }
-    print(f"all: {medians['peer'] / medians['ours']:.2f} times as fast, target {SUITE:g}")
+    peer, here = (
+        sum(statistics.median(row.seconds[side]) for row in rows) for side in ("peer", "ours")
+    )
+    print(f"all: {peer / here:.2f} times as fast, target {SUITE:g}")
     write(arguments.json, rows)
 
 
