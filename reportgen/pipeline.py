@@ -125,7 +125,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         engine = Engine.local(
             config.engine.batch,
             config.engine.memory_budget,
-            weights=sum(value.nbytes for value in model.parameters.values()),
+            weights=sum(leaf.nbytes for leaf in jax.tree.leaves(model)),
             early_ranking=config.engine.early_ranking,
             bfloat16=config.engine.bfloat16,
         )
