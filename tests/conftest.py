@@ -41,6 +41,17 @@ def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
         yield
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _one_device() -> None:
+    """On all machines alike. What several devices make is compared in processes of their own."""
+    import jax
+
+    from reportgen.engine.cpu import divide_cpu
+
+    divide_cpu(1)
+    jax.devices()
+
+
 @pytest.fixture(scope="session")
 def composed() -> Callable[..., DictConfig]:
     """Compose the configuration with some overrides."""

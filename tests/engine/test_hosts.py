@@ -30,7 +30,7 @@ def test_two_hosts_make_the_report_of_one(reportgen: Any, tmp_path: Path) -> Non
         subprocess.Popen(
             [
                 *(sys.executable, "-m", "reportgen", *CHOSEN, "report.dir=two"),
-                f"engine.hosts={{{where}, number: {number}}}",
+                *(f"engine.hosts={{{where}, number: {number}}}", "engine.cpu_devices=2"),
             ],
             cwd=tmp_path,
             stdout=subprocess.PIPE,
@@ -47,7 +47,7 @@ def test_two_hosts_make_the_report_of_one(reportgen: Any, tmp_path: Path) -> Non
     assert code == 0, error
     one, two = (read_report(tmp_path / name) for name in ("one", "two"))
     assert one.metrics == two.metrics
-    assert two.provenance.device.startswith("2 × ")
+    assert two.provenance.device.startswith("4 × ")
     for mine, theirs in zip(one.sections[1].blocks, two.sections[1].blocks, strict=True):
         expected = mine.blocks[0].map
         np.testing.assert_allclose(

@@ -87,7 +87,7 @@ def test_one_compilation_serves_all_chunks(lenet: Any) -> None:
 
 def test_chunks_shrink_to_the_budget(lenet: Any) -> None:
     program = Squares(wide=100_000)
-    free, bound = Engine.local(16), Engine.local(16, budget=3 << 20)
+    free, bound = Engine.local(16), Engine.local(16, budget=2 << 20)
     expected = joined(free.map(program, lenet, source(20), 20))
     made = joined(bound.map(program, lenet, source(20), 20))
     assert free.limits == {}

@@ -19,7 +19,7 @@ COUNT, SIDE = 8, 2200  # eight kernels of 19 MB
 PROGRAM = """
 import importlib.util, sys
 from pathlib import Path
-import jax, jax.numpy as jnp
+import h5py, jax, jax.numpy as jnp  # libraries are no part of what a file costs
 if importlib.util.find_spec("torch"):
     import torch
 from reportgen.models.weights import caffemodel, flax_msgpack, npz, safetensors
