@@ -51,11 +51,6 @@ class Ladder:
     ) -> None:
         self._thread.shutdown(cancel_futures=True)
 
-    @property
-    def in_flight(self) -> int:
-        """Chunks that may be under way at once."""
-        return self._engine.in_flight
-
     def size(self, number: int) -> int:
         """Rows of a chunk at a rung, over all devices."""
         return self._rungs[number].size * len(self._engine.devices)

@@ -30,7 +30,7 @@ Rows = tuple[Any, ...]  # arrays (N, …), of one N
 Source = Callable[[int, int], Rows]  # rows start to stop, fewer where there are no more
 
 _ROWS = "rows"
-_IN_FLIGHT = 2  # chunks: the host prepares one while an accelerator computes another
+IN_FLIGHT = 2  # chunks: the host prepares one while the devices compute another
 _CACHED = 8 << 20  # bytes of one layer's output: a CPU would wait for its memory with more
 
 
@@ -106,11 +106,6 @@ class Engine:
         return self.devices[0].platform == "cpu"
 
     @property
-    def in_flight(self) -> int:
-        """Chunks that are asked for before the first is done; a CPU has no time to spare."""
-        return 1 if self.on_cpu else _IN_FLIGHT
-
-    @property
     def programs(self) -> int:
         """Compiled programs that were used: one for each method and shape."""
         return sum(map(len, self.compiled.values()))
@@ -174,11 +169,12 @@ class Engine:
         few: bool,
     ) -> Iterator[Chunk]:
         model = self.everywhere(model)
+        ahead = 1 if few and self.on_cpu else IN_FLIGHT
         start, waiting = 0, deque[tuple[int, int, int, Any]]()
         began = time.perf_counter()
         while start < count or waiting:
             try:
-                while start < count and len(waiting) < self.in_flight:
+                while start < count and len(waiting) < ahead:
                     limit = self._limit(program, model)
                     size = self._size(1 if few and self.on_cpu else limit, count)
                     rows = source(start, int(min(start + size, count)))
@@ -414,7 +410,7 @@ class Replayed:
         self._first = 0
 
     def __call__(self, start: int, stop: int) -> Rows:
-        while self._first < start - _IN_FLIGHT * (stop - start) and self._kept:
+        while self._first < start - IN_FLIGHT * (stop - start) and self._kept:
             self._kept.popleft()
             self._first += 1
         wanted = max(0, stop - self._first - len(self._kept))

@@ -18,7 +18,7 @@ _BINS = 40
 
 @dataclass(frozen=True)
 class Responses:
-    """What chosen units of some layers answer to inputs (N, H, W, C): (N, places, units) each.
+    """What chosen units of some layers answer to inputs (N, H, W, C): (N, units, places) each.
 
     Places are those of a map, row by row; a dense layer has one.
     """
@@ -33,7 +33,7 @@ class Responses:
         for path, chosen in zip(self.paths, self.units, strict=True):
             values = activations[path]
             flat = values.reshape(values.shape[0], -1, values.shape[-1])
-            found[path] = jnp.take(flat, jnp.asarray(chosen), axis=-1)
+            found[path] = jnp.take(flat, jnp.asarray(chosen), axis=-1).swapaxes(1, 2)
         return found
 
 
@@ -46,7 +46,7 @@ class Leaders:
       images: (U, K) indices of their images.
       places: (U, K) where in the map.
       counts: (U, bins) of all responses, over equal bins from ``-bound`` to ``bound``.
-      bound: (U,) a power of two, at least as large as any response.
+      bound: (U,) a power of two that is larger than any response; 0 while there is none but zeros.
     """
 
     values: np.ndarray
@@ -68,14 +68,20 @@ class Leaders:
         )
 
     def take(self, found: np.ndarray, first: int) -> None:
-        """Take in the responses (N, places, U) of images ``first``, ``first + 1``, …
+        """Take in the responses (N, U, places) of images ``first``, ``first + 1``, …
 
         Of equal responses the earlier image stays ahead, so that batches do not matter. What is not
         finite counts as no response.
         """
-        found = np.where(np.isfinite(found), found, -np.inf)
-        places = found.argmax(axis=1)
-        best = np.take_along_axis(found, places[:, None], axis=1)[:, 0]
+        lowest, best, places = _ends(found)
+        finite = None
+        if not np.isfinite([lowest.min(), best.max()]).all():  # nor are they with a NaN inside
+            finite = np.isfinite(found)
+            found = np.where(finite, found, -np.inf)
+            lowest, best, places = _ends(found)
+        self._count(found, finite, np.maximum(best, -lowest).max(axis=0))
+        if not (best > self.values[:, -1]).any():
+            return
         values = np.concatenate([self.values, best.T], axis=1)
         numbers = np.broadcast_to(np.arange(first, first + len(found)), best.T.shape)
         images = np.concatenate([self.images, numbers], axis=1)
@@ -84,29 +90,48 @@ class Leaders:
         self.values, self.images, self.places = (
             np.take_along_axis(part, order, axis=1) for part in (values, images, where)
         )
-        for unit in range(found.shape[2]):
-            self._count(unit, found[:, :, unit].ravel())
 
-    def _count(self, unit: int, values: np.ndarray) -> None:
-        values = values[np.isfinite(values)]
-        largest = float(np.abs(values).max(initial=0.0))
-        if largest > self.bound[unit]:
-            needed = 2.0 ** np.ceil(np.log2(largest))
-            if self.bound[unit] == 0:
-                self.bound[unit] = needed
-            while self.bound[unit] < needed:  # bins join in pairs, from the middle outwards
-                low, high = np.split(self.counts[unit], 2)
-                halves = [part.reshape(-1, 2).sum(axis=1) for part in (low, high)]
-                empty = np.zeros(_BINS // 2, np.int64)
-                self.counts[unit] = np.concatenate([empty, *halves, empty])
-                self.bound[unit] *= 2
-        bound = float(self.bound[unit]) or 1.0
-        self.counts[unit] += np.histogram(values, 2 * _BINS, (-bound, bound))[0]
+    def _count(self, found: np.ndarray, finite: np.ndarray | None, largest: np.ndarray) -> None:
+        """Count responses (N, U, places): those that are finite, where not all are.
+
+        Args:
+          largest: (U,) absolute values.
+        """
+        if finite is not None:
+            found = np.where(finite, found, 0)
+            largest = np.abs(found).max(axis=(0, 2))
+        for unit in np.flatnonzero(largest >= np.maximum(self.bound, np.finfo(np.float32).tiny)):
+            self._widen(int(unit), 2.0 ** np.frexp(largest[unit])[1])
+        # Exact, as 40 times a number of 24 bits has fewer than 53: every number is counted in the
+        # bin that it would be in after a later widening, too.
+        bins = found * (_BINS / np.where(self.bound, self.bound, 1.0))[:, None]
+        np.floor(bins, out=bins)
+        bins += _BINS + 2 * _BINS * np.arange(len(self.bound))[:, None]
+        counted = bins.ravel() if finite is None else bins[finite]
+        counts = np.bincount(counted.astype(np.intp), minlength=self.counts.size)
+        self.counts += counts.reshape(self.counts.shape)
+
+    def _widen(self, unit: int, bound: float) -> None:
+        """Bins join in pairs, from the middle outwards."""
+        self.bound[unit] = self.bound[unit] or bound
+        while self.bound[unit] < bound:
+            low, high = np.split(self.counts[unit], 2)
+            halves = [part.reshape(-1, 2).sum(axis=1) for part in (low, high)]
+            empty = np.zeros(_BINS // 2, np.int64)
+            self.counts[unit] = np.concatenate([empty, *halves, empty])
+            self.bound[unit] *= 2
 
     def histogram(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
         """Counts and edges of a unit, without the empty bins at both ends."""
         bound = float(self.bound[unit]) or 1.0
-        edges = np.linspace(-bound, bound, 2 * _BINS + 1)
+        edges = bound * np.arange(-_BINS, _BINS + 1) / _BINS
         filled = np.flatnonzero(self.counts[unit])
         low, high = (filled[0], filled[-1] + 1) if filled.size else (0, 2 * _BINS)
         return self.counts[unit, low:high], edges[low : high + 1]
+
+
+def _ends(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """The smallest and the largest of responses (N, U, places), and where that is: (N, U) each."""
+    places = found.argmax(axis=2)
+    best = np.take_along_axis(found, places[..., None], axis=2)[..., 0]
+    return found.min(axis=2), best, places

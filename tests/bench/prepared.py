@@ -73,14 +73,12 @@ def method(
         source="memory",
         facts=lambda: Facts(names=names, labels=None, sha256="", skipped=()),
     )
-    chosen = chosen_methods(config, overrides)
+    chosen, model = chosen_methods(config, overrides), network(config, weights)
     engine = Engine.local(
         config.engine.batch,
         config.engine.memory_budget,
         early_ranking=config.engine.early_ranking,
         bfloat16=config.engine.bfloat16,
     )
-    job = prepare(
-        name, chosen, config=config, model=network(config, weights), images=batch, engine=engine
-    )
+    job = prepare(name, chosen, config=config, model=model, images=batch, engine=engine)
     return Prepared(job, engine)

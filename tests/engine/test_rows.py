@@ -126,7 +126,6 @@ def test_full_memory_halves_the_chunks(
         return engine_rows.Compiled(run, made.bytes, made.places)
 
     monkeypatch.setattr(engine_rows, "_compiled", compiled)
-    monkeypatch.setattr(Engine, "in_flight", 2)
     engine = Engine.local(8)
     made = joined(engine.map(Squares(), lenet, source(40), 40))
     monkeypatch.undo()

@@ -224,8 +224,10 @@ def test_memory_does_not_grow_with_the_images(
 
 
 def test_batches_do_not_matter() -> None:
-    found = np.random.default_rng(0).integers(-9, 9, (40, 6, 3)).astype(np.float32)
+    found = np.random.default_rng(0).integers(-9, 9, (40, 3, 6)).astype(np.float32)
     found[20:] *= 13.7
+    found[30, 1, 2] = 256  # on an edge, then and after each widening
+    found[35, 1, 3] = 1000
     together, apart = Leaders.none(3, 4), Leaders.none(3, 4)
     together.take(found, 0)
     for start in range(0, 40, 3):
@@ -236,12 +238,14 @@ def test_batches_do_not_matter() -> None:
         counts, edges = apart.histogram(unit)
         assert counts.sum() == 240
         one = together.histogram(unit)
+        np.testing.assert_array_equal(one[0], counts)
         np.testing.assert_array_equal(one[1], edges)
+        np.testing.assert_array_equal(np.histogram(found[:, unit], edges)[0], counts)
 
 
 def test_fewer_images_than_are_kept() -> None:
     leaders = Leaders.none(1, 4)
-    leaders.take(np.zeros((2, 3, 1), np.float32), 0)
+    leaders.take(np.zeros((2, 1, 3), np.float32), 0)
     assert np.isfinite(leaders.values).sum() == 2
     np.testing.assert_array_equal(leaders.images[0, :2], [0, 1])
     assert leaders.histogram(0)[0].sum() == 6
@@ -249,7 +253,7 @@ def test_fewer_images_than_are_kept() -> None:
 
 def test_what_is_not_finite_is_no_response() -> None:
     found = np.full((3, 2, 2), np.nan, np.float32)
-    found[1, :, 0] = [np.inf, 2.0]
+    found[1, 0] = [np.inf, 2.0]
     leaders = Leaders.none(2, 2)
     leaders.take(found, 10)
     assert leaders.values.tolist() == [[2.0, -np.inf], [-np.inf, -np.inf]]

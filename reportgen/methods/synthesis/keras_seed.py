@@ -32,7 +32,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from reportgen.engine.ladder import Ladder, Rung
-from reportgen.engine.rows import Engine
+from reportgen.engine.rows import IN_FLIGHT, Engine
 from reportgen.methods.synthesis.ascent import EPSILON, noise, unit_step
 from reportgen.methods.synthesis.batches import Trial, batches
 from reportgen.methods.synthesis.narrow import can_cut, cut
@@ -310,7 +310,7 @@ def _climbed(ladder: Ladder, states: Iterable[State], first: int, stop: int) -> 
         for number in range(first, stop):
             state = State(*ladder.run(number, state))
         waiting.append(state)
-        if len(waiting) >= ladder.in_flight:
+        if len(waiting) >= IN_FLIGHT:
             yield waiting.popleft()
     yield from waiting
 
