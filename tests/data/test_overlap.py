@@ -17,11 +17,11 @@ from reportgen.methods.targets import predict
 
 
 def streamed(pixels: np.ndarray, gate: threading.Event, bad: tuple[int, ...]) -> ImageBatch:
-    """The first three images at once, the others when the gate opens."""
+    """The first five images at once, the others when the gate opens: two chunks are asked for."""
 
     def reader(k: int) -> Callable[[], np.ndarray]:
         def read() -> np.ndarray:
-            assert k < 3 or gate.wait(60)
+            assert k < 5 or gate.wait(60)
             if k in bad:
                 raise DataError("torn")
             return np.asarray(pixels[k].astype(np.uint8))
