@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from itertools import product
 from typing import Any
 
 import jax
@@ -112,19 +111,23 @@ def _band(x: jax.Array, factors: jax.Array, *, turned: bool, precision: Any) -> 
     """All of x (N, H + 2, W + 2, C), of even H and W, as (N, H, W, outputs)."""
     batch, height, width, channels = x.shape
     height, width = height - 2, width - 2
+    # Turned by 180 degrees, a kernel's first and last factors change places, and its inputs with
+    # its outputs. The places are changed on the input's side, which is made anew in any case.
+    order = (3, 1, 2, 0) if turned else (0, 1, 2, 3)
 
-    def places(i: int, j: int) -> jax.Array:
-        ends = (batch, i + height - 1, j + width - 1, channels)
-        return jax.lax.slice(x, (0, i, j, 0), ends, (1, 2, 2, 1))
+    def transformed(x: jax.Array, axis: int, count: int) -> jax.Array:
+        ends = (jax.lax.slice_in_dim(x, i, i + count - 1, 2, axis) for i in range(4))
+        parts = _input_line(tuple(ends))
+        return jnp.stack([parts[i] for i in order])
 
-    parts = _square(_input_line, [[places(i, j) for j in range(4)] for i in range(4)])
-    products = [[jnp.zeros(())] * 4 for _ in range(4)]
-    for i, j in product(range(4), range(4)):
-        # Turned by 180 degrees, the first and last factors change places, and inputs with outputs.
-        factor = factors[(3, 1, 2, 0)[i], (3, 1, 2, 0)[j]] if turned else factors[i, j]
-        products[i][j] = jax.lax.dot_general(
-            parts[i][j], factor, (((3,), (1 if turned else 0,)), ((), ())), precision=precision
-        )
-    grid = _square(_output_line, products)
-    lines = [jnp.stack(row, 3) for row in grid]
-    return jnp.stack(lines, 2).reshape(batch, height, width, -1)
+    lines = transformed(x, 1, height)
+    squares = transformed(lines, 3, width)  # (4 of a row, 4 of a column, N, H / 2, W / 2, C)
+    inputs = squares.reshape(16, -1, channels)
+    factors = factors.swapaxes(0, 1).reshape(16, *factors.shape[2:])
+    contracted = ((2,), (2 if turned else 1,)), ((0,), (0,))
+    products = jax.lax.dot_general(inputs, factors, contracted, precision=precision)
+    products = products.reshape(4, 4, batch, height // 2, width // 2, -1)
+    columns = _output_line([products[i] for i in order])
+    grid = [_output_line([column[i] for i in order]) for column in columns]
+    rows = [jnp.stack(row, 3) for row in zip(*grid, strict=True)]
+    return jnp.stack(rows, 2).reshape(batch, height, width, -1)
