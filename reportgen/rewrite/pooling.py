@@ -54,7 +54,7 @@ class Line:
 
     def parts(self, x: jax.Array) -> list[jax.Array]:
         """The first place of every window, the second, …"""
-        x = _padded(x, self.axis, *self.padding, self.outside)
+        x = padded(x, self.axis, *self.padding, self.outside)
         last = (self.count - 1) * self.stride + 1
         starts = (i * self.dilation for i in range(self.size))
         return [
@@ -133,7 +133,7 @@ def _spread(line: Line, shares: list[jax.Array]) -> jax.Array:
     sums: list[jax.Array | None] = [None] * stride
     for i, share in enumerate(shares):
         before, phase = divmod(i * line.dilation, stride)
-        moved = _padded(share, axis, before, rounds - before - line.count, 0)
+        moved = padded(share, axis, before, rounds - before - line.count, 0)
         so_far = sums[phase]
         sums[phase] = moved if so_far is None else so_far + moved
     shape = (*shares[0].shape[:axis], rounds, *shares[0].shape[axis + 1 :])
@@ -141,10 +141,10 @@ def _spread(line: Line, shares: list[jax.Array]) -> jax.Array:
     whole = jnp.stack([nothing if one is None else one for one in sums], axis + 1)
     whole = whole.reshape(*shape[:axis], rounds * stride, *shape[axis + 1 :])
     far = line.length - (rounds * stride - near)
-    return _padded(whole, axis, -near, far, 0)
+    return padded(whole, axis, -near, far, 0)
 
 
-def _padded(x: jax.Array, axis: int, before: int, after: int, value: float) -> jax.Array:
+def padded(x: jax.Array, axis: int, before: int, after: int, value: float) -> jax.Array:
     """With so many places more, or fewer, at the ends of an axis."""
     if not before and not after:
         return x

@@ -15,6 +15,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from reportgen.rewrite.pooling import padded
+
 # Bytes of an input that are taken at once, where there are far more: the sixteen products of such a
 # band stay in a core's cache. For a large kernel, which is read for each band, bands cost more.
 _BAND, _LARGE = 1 << 20, 6 << 20
@@ -86,12 +88,12 @@ def convolved(
     rows = -(-height // bands)
     rows += rows % 2
     # To whole bands of whole tiles.
-    x = _padded(x, 1, padding[0][0], padding[0][1] + bands * rows - height)
+    x = padded(x, 1, padding[0][0], padding[0][1] + bands * rows - height, 0)
     edges = padding[1][0], padding[1][1] + width % 2
 
     def band(i: jax.Array | int) -> jax.Array:
         part = x if bands == 1 else jax.lax.dynamic_slice_in_dim(x, i * rows, rows + 2, 1)
-        return _band(_padded(part, 2, *edges), factors, turned=turned, precision=precision)
+        return _band(padded(part, 2, *edges, 0), factors, turned=turned, precision=precision)
 
     if bands == 1:
         y = band(0)
@@ -99,12 +101,6 @@ def convolved(
         y = jax.lax.map(band, jnp.arange(bands))  # one after the other, in the same memory
         y = jnp.moveaxis(y, 0, 1).reshape(batch, bands * rows, *y.shape[3:])
     return y[:, :height, :width]
-
-
-def _padded(x: jax.Array, axis: int, before: int, after: int) -> jax.Array:
-    config = [(0, 0, 0)] * x.ndim
-    config[axis] = (before, after, 0)
-    return jax.lax.pad(x, jnp.zeros((), x.dtype), config)
 
 
 def _band(x: jax.Array, factors: jax.Array, *, turned: bool, precision: Any) -> jax.Array:
