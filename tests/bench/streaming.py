@@ -24,7 +24,7 @@ BATCH = 16
 
 
 def ours(images: np.ndarray) -> Callable[[], object]:
-    """Top images of all units of all convolutions."""
+    """Top images and histograms of eight units of each convolution, as by default."""
     overrides = [
         *("model=squeezenet1_0", "weights=random", f"engine.batch={BATCH}"),
         *("model.input.height=227", "model.input.width=227"),
