@@ -10,6 +10,10 @@ import jinja2
 import reportgen
 from reportgen.core.errors import OutputError
 
+# In their order: later rules win, and scripts use what the first one holds.
+_SHEETS = ("base", "page", "blocks", "units", "viewer", "sweep", "paper")
+_SCRIPTS = ("base", "theme", "contents", "montages", "units", "viewer")
+
 
 def templates_dir() -> Path:
     """The folder of templates: inside the package once installed, else the checkout's.
@@ -43,10 +47,15 @@ def environment() -> jinja2.Environment:
 
 
 def stylesheet() -> bytes:
-    """style.css."""
-    return (templates_dir() / "style.css").read_bytes()
+    """assets/style.css: the sheets of ``style/``, one after another."""
+    return _joined("style", _SHEETS, ".css")
 
 
 def script() -> bytes:
-    """report.js."""
-    return (templates_dir() / "report.js").read_bytes()
+    """assets/report.js: the scripts of ``script/``, one after another."""
+    return _joined("script", _SCRIPTS, ".js")
+
+
+def _joined(folder: str, names: tuple[str, ...], suffix: str) -> bytes:
+    paths = [templates_dir() / folder / f"{name}{suffix}" for name in names]
+    return b"\n".join(path.read_bytes() for path in paths)

@@ -1,0 +1,24 @@
+// What the other scripts share, which come after it in one file. The page is complete without them.
+"use strict";
+
+const reportgen = {
+  store: {
+    get(key) { try { return localStorage.getItem(key); } catch { return null; } },
+    set(key, value) { try { localStorage.setItem(key, value); } catch { /* private window */ } },
+  },
+
+  element(tag, properties = {}, ...children) {
+    const made = Object.assign(document.createElement(tag), properties);
+    made.append(...children);
+    return made;
+  },
+
+  // Keys that are pressed outside of fields, without Ctrl, Alt or the command key.
+  onKey(react) {
+    document.addEventListener("keydown", (event) => {
+      const field = event.target.closest?.("input, select, textarea");
+      if (field || event.metaKey || event.ctrlKey || event.altKey) return;
+      react(event);
+    });
+  },
+};

@@ -1,0 +1,1 @@
+// Cards of units: sorted and filtered.

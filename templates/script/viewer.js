@@ -1,0 +1,1 @@
+// Pictures enlarged, with the values under the cursor.

@@ -1,0 +1,32 @@
+"""The page as a person finds it: nothing missing, nothing in the way."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Page
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_no_violation(opened: Callable[..., Page], sample: Path, scheme: str) -> None:
+    page = opened(sample, color_scheme=scheme)
+    found = Axe().run(page, options={"preload": False})  # it would fetch what the policy forbids
+    assert found.violations_count == 0, found.generate_report()
+
+
+@pytest.mark.parametrize("width", [360, 1024, 1920])
+def test_nothing_is_wider_than_the_window(
+    opened: Callable[..., Page], sample: Path, width: int
+) -> None:
+    page = opened(sample, viewport={"width": width, "height": 800})
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_every_picture_is_there(opened: Callable[..., Page], sample: Path) -> None:
+    page = opened(sample)
+    page.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
+    page.wait_for_function("[...document.images].every(image => image.complete)")
+    assert page.evaluate("[...document.images].filter(i => !i.naturalWidth).map(i => i.src)") == []
