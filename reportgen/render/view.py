@@ -16,7 +16,8 @@ from reportgen.render.text import Names, printable, slug
 _CLASSES_SHOWN = 12
 _SEVERITIES = ("fail", "warn", "info")
 _FIGURES = frozenset(
-    {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"} | {"comparison"}
+    {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"}
+    | {"comparison", "units"}
 )
 
 
