@@ -10,12 +10,12 @@ from PIL import Image
 from reportgen.models.base import LayerInfo
 from reportgen.rewrite.receptive import Field
 
-_PIXELS = 1 << 21  # of all pictures of one kind of a layer: 512 of 64 x 64
+_PIXELS = 1 << 20  # of a layer's crops, or synthesised pictures: a page of many opens fast
 
 
 def side(count: int, most: int) -> int:
-    """The longest side of ``count`` pictures that a page can carry, ``most`` at the most."""
-    return min(most, math.isqrt(_PIXELS // max(1, count)))
+    """The longest side that so many pictures may have, ``most`` at the most."""
+    return min(most, max(1, math.isqrt(_PIXELS // count)))
 
 
 def reduced(picture: np.ndarray, longest: int) -> np.ndarray:

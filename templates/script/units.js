@@ -41,27 +41,27 @@
     const told = reportgen.element("span", { className: "unit-count" });
     told.setAttribute("role", "status");
 
-    function apply(announce) {
+    function count() {
+      return `${cards.filter((card) => !card.hidden).length} of ${cards.length} units`;
+    }
+
+    function apply() {
       const { key, words } = orders[sort.select.value];
       const sorted = cards.map((card) => [key(card), card]);
       sorted.sort(([first, one], [second, other]) =>
         (second - first || 0) || Number(one.dataset.unit) - Number(other.dataset.unit));
+      for (const card of cards) card.hidden = !filters[show.select.value].keep(card);
       grid.append(...sorted.map(([, card]) => card));
-      let shown = 0;
-      for (const card of cards) {
-        card.hidden = !filters[show.select.value].keep(card);
-        shown += card.hidden ? 0 : 1;
-      }
-      told.textContent = `${shown} of ${cards.length} units${announce ? `, by ${words}` : ""}`;
+      told.textContent = `${count()}, by ${words}`;
     }
 
-    for (const { select } of [sort, show]) select.addEventListener("change", () => apply(true));
+    for (const { select } of [sort, show]) select.addEventListener("change", apply);
     // A link to a card that is filtered out shows all again.
     units.addEventListener("reveal", () => {
       show.select.value = "all";
-      apply(true);
+      apply();
     });
-    apply(false);
+    told.textContent = count();
     grid.before(reportgen.element(
       "div", { className: "unit-tools" }, sort.label, ...(any ? [show.label] : []), told,
     ));
