@@ -15,7 +15,6 @@ from reportgen.render.block_views import View
 from reportgen.render.templating import templates_dir
 from reportgen.render.text import drawable, fonts_folder
 
-
 _PAGE_ONLY = frozenset({"cards"})  # there may be thousands; ``printed`` are some of them
 
 

@@ -16,6 +16,7 @@ from reportgen.render import colour, pictures
 
 PAPER = 24  # units of a layer that a printed page has: their pictures are sheets of their own
 _GAP = 2  # pixels, so that smooth enlarging does not mix neighbours
+_GREY = 128  # between parts of a kernel, whose zero may be white
 _INNER = 1  # between the crops of one unit, and the parts of one kernel
 
 Box = tuple[int, int, int, int]
@@ -58,9 +59,9 @@ class Grid:
             self.height,
         )
 
-    def laid(self, tiles: Iterable[np.ndarray]) -> np.ndarray:
-        """Tiles (h, w, 3) on their sheet (H, W, 3), with white between them."""
-        sheet = np.full((*self.size, 3), 255, np.uint8)
+    def laid(self, tiles: Iterable[np.ndarray], between: int = 255) -> np.ndarray:
+        """Tiles (h, w, 3) on their sheet (H, W, 3), with white or a grey between them."""
+        sheet = np.full((*self.size, 3), between, np.uint8)
         for index, tile in enumerate(tiles):
             left, top, width, height = self.box(index)
             sheet[top : top + height, left : left + width] = tile
@@ -101,7 +102,7 @@ def draw_kernels(kernels: np.ndarray, colormap: str, rows: np.ndarray) -> np.nda
     Each is drawn over its own range about zero, see ``reach``.
     """
     outer, inner = grids(kernels, len(rows))
-    return outer.laid(inner.laid(_painted(kernels[row], colormap)) for row in rows)
+    return outer.laid(inner.laid(_painted(kernels[row], colormap), _GREY) for row in rows)
 
 
 def _painted(kernel: np.ndarray, colormap: str) -> np.ndarray:

@@ -20,6 +20,7 @@ View = dict[str, Any]
 _BINS = 32  # of a card's histogram, at the most
 HISTOGRAM = (100, 24)  # its width and height
 _SHOWN = 112  # CSS pixels that a card's pictures are wide, about
+_WIDE = 64  # cards of a layer that the page gives much room before they are laid out
 _NAMES = 400  # letters of the names of images
 
 
@@ -66,12 +67,14 @@ def _present(block: Units) -> Iterator[str]:
 
 
 def _kinds(block: Units) -> list[str]:
-    """What cards have besides crops, and which pictures are enlarged pixel by pixel."""
+    """What cards have besides crops, which pictures are enlarged pixel by pixel, if many."""
     kinds = list(_present(block))
     if sheets.grids(block.crops, 1)[0].width < _SHOWN:
         kinds.append("crisp-crops")
     if block.pictures is not None and block.pictures.shape[2] < _SHOWN:
         kinds.append("crisp-pictures")
+    if len(block.indices) > _WIDE:
+        kinds.append("wide")
     return kinds
 
 

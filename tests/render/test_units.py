@@ -14,7 +14,7 @@ from pypdf import PdfReader
 
 from reportgen.core.report import Section
 from reportgen.core.units import Units
-from reportgen.render import colour, sheets
+from reportgen.render import colour, pdf, sheets
 from reportgen.render.assets import Assets
 from reportgen.render.html import render_html
 from reportgen.render.painter import Painter
@@ -202,3 +202,24 @@ def test_the_pdf_has_the_units_of_the_largest_response(tmp_path: Path) -> None:
     # The first one is dead; the others answer less and less.
     assert shown == block.indices[1 : sheets.PAPER + 1].tolist()
     assert f"{sheets.PAPER} of {sheets.PAPER + 3} with the largest response" in text
+
+
+def test_the_pdf_draws_every_picture(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each card's place of a sheet in a colour of its own, in whatever row of the sheet it is."""
+    count = 8
+    hues = np.array([[(37 * k) % 200 + 30, (91 * k) % 200 + 30, 99] for k in range(count)])
+    flat = np.broadcast_to(hues[:, None, None], (count, 8, 8, 3)).astype(np.uint8)
+    block = units(count=count, pictures=flat, score=np.ones(count))
+    view, _ = drawn(block, tmp_path)
+    compiled = pdf.typst.compile
+
+    def pages(sources: Any, *, pdf_standards: Any, **keys: Any) -> Any:
+        return compiled(sources, format="png", ppi=72, **keys)
+
+    monkeypatch.setattr(pdf.typst, "compile", pages)
+    found = render_pdf(view, tmp_path)
+    seen = np.concatenate(
+        [np.asarray(Image.open(io.BytesIO(page)).convert("RGB")).reshape(-1, 3) for page in found]
+    )
+    for hue in hues:
+        assert (np.abs(seen.astype(int) - hue) < 3).all(axis=1).sum() > 500
