@@ -15,6 +15,8 @@ from reportgen.render.block_views import View
 from reportgen.render.templating import templates_dir
 from reportgen.render.text import drawable, fonts_folder
 
+_PAGE_ONLY = frozenset({"cards"})  # there may be thousands; ``printed`` are some of them
+
 
 def render_pdf(view: View, folder: Path) -> bytes:
     """The PDF of a report's view.
@@ -73,7 +75,7 @@ def _drawable(value: Any) -> Any:
     if isinstance(value, str):
         return drawable(value)
     if isinstance(value, dict):
-        return {key: _drawable(part) for key, part in value.items()}
+        return {key: _drawable(part) for key, part in value.items() if key not in _PAGE_ONLY}
     if isinstance(value, list):
         return [_drawable(part) for part in value]
     return value
