@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -54,6 +54,10 @@ class Painter:
                 early = self._pool.submit(sketch.encoded)
             self._files[sketch.key] = early
         return self._files[sketch.key]
+
+    def later(self, make: Callable[[], bytes]) -> Future[bytes]:
+        """Another file that takes its time, made beside the pictures."""
+        return self._pool.submit(make)
 
     def ahead(self, blocks: Iterable[Any]) -> None:
         """Begins with the pictures of blocks that a page will show later, as long as cores idle."""

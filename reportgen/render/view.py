@@ -10,7 +10,9 @@ from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Secti
 from reportgen.render import numbers
 from reportgen.render.assets import Assets
 from reportgen.render.block_views import Place, View, block_view, finding_view
+from reportgen.render.contents import contents
 from reportgen.render.layout import rows
+from reportgen.render.sheets import contact_sheet
 from reportgen.render.text import Names, printable, slug
 
 _CLASSES_SHOWN = 12
@@ -88,6 +90,8 @@ def _section(section: Section, assets: Assets, ids: Names) -> View:
         ],
         "rows": rows(drawn),
         "groups": [{"id": group["id"], "title": group["title"]} for group in groups],
+        "contents": contents(groups),
+        "sheet": contact_sheet(groups),
         "outcome": "skipped" if section.skipped else numbers.counted(figures, "figure"),
     }
 

@@ -7,17 +7,19 @@ const reportgen = {
     set(key, value) { try { localStorage.setItem(key, value); } catch { /* private window */ } },
   },
 
+  values: {}, // raw values of pictures by the path of their script
+
   element(tag, properties = {}, ...children) {
     const made = Object.assign(document.createElement(tag), properties);
     made.append(...children);
     return made;
   },
 
-  // Keys that are pressed outside of fields, without Ctrl, Alt or the command key.
+  // Keys that are pressed outside of fields and dialogs, without Ctrl, Alt or the command key.
   onKey(react) {
     document.addEventListener("keydown", (event) => {
       const field = event.target.closest?.("input, select, textarea");
-      if (field || event.metaKey || event.ctrlKey || event.altKey) return;
+      if (field || document.querySelector("dialog[open]") || event.metaKey || event.ctrlKey || event.altKey) return;
       react(event);
     });
   },
