@@ -96,8 +96,9 @@ class Filters(UnitAscent):
         wanted = None if self.keep is None else math.isqrt(self.keep) ** 2
         made = self.made(context, layer, units, wanted)
         if isinstance(made, str):
-            text = (Text(text=made),)
-            return Group(title=layer.path, layer=layer.path, subtitle=subtitle, blocks=text), []
+            alone = Text(text=made)
+            group = Group(title=layer.path, layer=layer.path, subtitle=subtitle, blocks=(alone,))
+            return group, []
         # By score, the highest first; a stable sort keeps equal ones in the layer's order.
         scores = np.argsort(-made.score, kind="stable")
         order = [i for i in scores if made.alive[i] and not made.left_after[i]]

@@ -168,7 +168,7 @@ def _(block: blocks.Comparison, place: Place) -> View:
     sketch, *drawn = sketches(block)
     name, title = _name(block, place), block.caption.title
     image = place.assets.picture(f"{name}-image", sketch, f"{title}: image.", block.image)
-    entries = [
+    entries: list[View] = [
         {"images": [{**image, "label": "image"}], "title": "image", "subtitle": "", "range": None}
     ]
     for part, overlay, painted in zip(block.maps, drawn[::2], drawn[1::2], strict=True):

@@ -50,10 +50,10 @@ def quantised(array: np.ndarray) -> Quantised:
     """
     values = np.asarray(array)
     if values.dtype.kind in "bui" and values.size:
-        low, high = int(values.min()), int(values.max())
-        if high - low <= np.iinfo(np.uint16).max:
-            codes = (values.astype(np.int64) - low).astype(_narrow(high - low))
-            return Quantised(codes, low, high, max(1, high - low), True)
+        least, most = int(values.min()), int(values.max())
+        if (span := most - least) <= np.iinfo(np.uint16).max:
+            codes = (values.astype(np.int64) - least).astype(_narrow(span))
+            return Quantised(codes, least, most, max(1, span), True)
     values = values.astype(np.float64)
     finite = values[np.isfinite(values)]
     low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 0.0)

@@ -14,7 +14,8 @@
     }));
     const layer = `[data-layer="${CSS.escape(named.layer)}"]`;
     const unit = "unit" in named ? `[data-unit="${CSS.escape(named.unit)}"]` : null;
-    return (unit && document.querySelector(layer + unit)) || document.querySelector(layer);
+    return (unit && document.querySelector(layer + unit))
+      || document.querySelector(`${layer}:not([data-unit])`) || document.querySelector(layer);
   }
 
   // Opens whatever an element is folded into, scrolls to it and marks it for a while.

@@ -85,12 +85,9 @@ def test_keys_go_through_figures_and_sections(page: Page) -> None:
     for name in ("summary", "findings", "weights", "gradcam"):
         page.keyboard.press("]" if name == "summary" else "J")
         on_screen(page, name)
-    page.keyboard.press("j")
-    on_screen(page, "gradcam-cat-png")
-    page.keyboard.press("j")
-    on_screen(page, "gradcam-dog-png")
-    page.keyboard.press("k")
-    on_screen(page, "gradcam-cat-png")
+    for key, name in (("j", "cat"), ("j", "dog"), ("k", "cat")):
+        page.keyboard.press(key)
+        on_screen(page, f"gradcam-{name}-png-grad-cam-of-{name}-png")
     page.keyboard.press("[")
     on_screen(page, "gradcam")
     page.keyboard.press("[")
