@@ -25,6 +25,7 @@ from reportgen.models.base import LayerInfo, Model
 # These pass on the values of the layer before them.
 _REPEATS = ("flatten", "dropout")
 _COMPARED = 12  # channels that are compared across images
+_NAMED = 8  # images up to which their names are in the caption
 
 
 @partial(jax.jit, static_argnames="paths")
@@ -141,6 +142,11 @@ class Activations(Tiled):
         told = shown[order[:columns]]
         tiles = values[:drawn][..., told].transpose(0, 3, 1, 2)
         low, high = value_range(tiles, "joint")
+        rows = (
+            f"rows: {', '.join(names[:drawn])}"
+            if drawn <= _NAMED
+            else "a row an image, in their order"
+        )
         rest = "" if drawn == len(names) else f"; the first {drawn} of {len(names)} images"
         return [
             Montage(
@@ -155,9 +161,8 @@ class Activations(Tiled):
                 caption=context.caption(
                     f"{layer.path} · across images",
                     f"method.activations.layers=[{layer.path}]",
-                    detail=f"a row an image, in their order; a column a channel: "
-                    f"{', '.join(map(str, told))}, the {columns} of {layer.shape[2]} that differ "
-                    f"most from image to image{rest}",
+                    detail=f"{rows}; columns: channels {', '.join(map(str, told))}, the {columns} "
+                    f"of {layer.shape[2]} that differ most from image to image{rest}",
                     formula="raw output of the layer, joint range; channels by their variance "
                     "over images, averaged over places",
                 ),

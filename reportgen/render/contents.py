@@ -20,7 +20,7 @@ def contents(groups: Sequence[View]) -> View:
     """What stands below a section's link.
 
     Args:
-      groups: views of the section's groups, with ``id``, ``title`` and ``layer``.
+      groups: views of the section's groups, with ``id``, ``title``, ``layer`` and ``rows``.
 
     Returns:
       ``nodes``, each with ``title``, ``id`` (empty where a part of a path stands for several
@@ -32,9 +32,18 @@ def contents(groups: Sequence[View]) -> View:
         nodes = _tree([(_parts(group), str(group["id"])) for group in groups])
     else:
         nodes = [_leaf(group["title"], group["id"]) for group in groups]
-    whose = [bool(group["layer"]) for group in groups]
-    noun = "layer" if all(whose) and len({g["layer"] for g in groups}) == len(groups) else "part"
-    return {"nodes": nodes, "folded": numbers.counted(len(groups), noun) if many else ""}
+    return {"nodes": nodes, "folded": numbers.counted(len(groups), _noun(groups)) if many else ""}
+
+
+def _noun(groups: Sequence[View]) -> str:
+    """What a section's groups are, if all are of a layer of their own, or of an image."""
+    layers = {group["layer"] for group in groups}
+    if len(layers) == len(groups) and "" not in layers:
+        return "layer"
+    first = {
+        block["type"] for group in groups for row in group["rows"][:1] for block in row["main"]
+    }
+    return "image" if first and first <= {"heatmap", "comparison"} else "part"
 
 
 def _parts(group: View) -> list[str]:

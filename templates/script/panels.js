@@ -124,12 +124,12 @@
       this.#draw();
     }
 
-    // Pixels are enlarged by halves, from three times on by whole factors; drawings at most twice.
+    // Pixels are enlarged by quarters, from three times on by whole factors; drawings at most twice.
     #fitting() {
       const most = Math.min(...[0, 1].map((axis) => this.window[axis] / this.size[axis]));
       if (!this.pixels) return Math.min(2, most);
       if (most < 1) return most;
-      return between(1, most < 3 ? Math.floor(most * 2) / 2 : Math.floor(most), 64);
+      return between(1, most < 3 ? Math.floor(most * 4) / 4 : Math.floor(most), 64);
     }
 
     get enlarged() {

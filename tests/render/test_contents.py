@@ -7,7 +7,12 @@ from reportgen.render.contents import FLAT, contents
 
 def groups(*titles, layers=True):
     return [
-        {"id": f"g{i}", "title": title, "layer": title.split(" ·")[0] if layers else ""}
+        {
+            "id": f"g{i}",
+            "title": title,
+            "layer": title.split(" ·")[0] if layers else "",
+            "rows": [{"main": [{"type": "heatmap"}]}],
+        }
         for i, title in enumerate(titles)
     ]
 
@@ -34,8 +39,11 @@ def test_few_groups_are_listed_as_they_are():
 
 def test_many_are_folded_and_say_how_many():
     assert contents(groups(*fill(13)))["folded"] == "13 layers"
-    assert contents(groups(*fill(13), layers=False))["folded"] == "13 parts"
-    assert contents(groups(*[f"conv · {i}" for i in range(13)]))["folded"] == "13 parts"
+    assert contents(groups(*fill(13), layers=False))["folded"] == "13 images"
+    units = groups(*[f"conv · {i}" for i in range(13)])
+    units[3]["rows"] = []
+    units[4]["rows"][0]["main"][0]["type"] = "montage"
+    assert contents(units)["folded"] == "13 parts"
 
 
 @pytest.mark.parametrize(
