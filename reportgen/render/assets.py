@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 from concurrent.futures import Future
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from reportgen.render import sketches, values
+from reportgen.render import sketches
 from reportgen.render.painter import Painter
 from reportgen.render.sketches import Sketch
 from reportgen.render.text import Names, slug
@@ -28,37 +25,24 @@ class Assets:
         self._files: dict[str, bytes | Future[bytes]] = {}
         self._names = Names()
         self._pictures: dict[bytes, str] = {}
-        self._values: dict[bytes, str] = {}
 
     def add(self, name: str, suffix: str, content: bytes | Future[bytes]) -> str:
         """Keeps a file and tells its path."""
-        path = self._named(name, suffix)
+        path = f"{FOLDER}/{self._names.take(slug(name))}{suffix}"
         self._files[path] = content
         return path
-
-    def _named(self, name: str, suffix: str) -> str:
-        return f"{FOLDER}/{self._names.take(slug(name))}{suffix}"
 
     def keep(self, path: str, content: bytes) -> None:
         """Keeps a file whose path is given."""
         self._files[path] = content
 
-    def picture(
-        self,
-        name: str,
-        sketch: Sketch,
-        alt: str,
-        raw: np.ndarray | None = None,
-        grid: tuple[int, ...] = (),
-    ) -> dict[str, Any]:
-        """Keeps a picture; returns what the templates need to show it.
+    def picture(self, name: str, sketch: Sketch, alt: str) -> dict[str, Any]:
+        """Keeps a picture, and its values for the viewer; returns what the templates need.
 
         Equal pictures are one file, with the name of the first.
-
-        Args:
-          raw: the values that it shows, a pixel each, for the viewer.
-          grid: where they are in the picture, if it has tiles (see ``pictures.tile_grid``).
         """
+        if sketch.values_path:
+            self._files[sketch.values_path] = self._painter.values(sketch)
         return {
             "src": self._path(name, sketch),
             "dark": "",
@@ -67,20 +51,10 @@ class Assets:
             "pixelated": sketch.zoom > 1,
             "alt": alt,
             "label": "",
-            "values": "" if raw is None else self._value_script(name, raw),
+            "values": sketch.values_path,
             "native": f"{sketch.width} {sketch.height}",
-            "grid": " ".join(map(str, grid)),
+            "grid": " ".join(map(str, sketch.grid)),
         }
-
-    def _value_script(self, name: str, raw: np.ndarray) -> str:
-        """The path of an array's values, one file for all equal arrays; empty for too many."""
-        if not 0 < raw.size <= values.MOST:
-            return ""
-        key = values.key(raw)
-        if key not in self._values:
-            path = self._values[key] = self._named(f"{name}-values", ".js")
-            self._files[path] = self._painter.later(partial(values.script, path, raw))
-        return self._values[key]
 
     def _path(self, name: str, sketch: Sketch) -> str:
         if sketch.key not in self._pictures:

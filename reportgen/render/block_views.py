@@ -106,9 +106,7 @@ def _(block: blocks.Montage, place: Place) -> View:
     name = f"{place.id[:44]}-{slug(block.part)}-montage" if block.part else _name(block, place)
     return {
         **_figure(block.caption, place, f"{of}.", _bad_note(tiles)),
-        "images": [
-            place.assets.picture(name, sketch, alt, tiles, pictures.tile_grid(*sketch.parts))
-        ],
+        "images": [place.assets.picture(name, sketch, alt)],
         "range": _range(block, place),
         "labels": list(block.labels),
         "listed": _listed(block.labels),
@@ -142,8 +140,7 @@ def _(block: blocks.Heatmap, place: Place) -> View:
     images = []
     for label, sketch in zip(labels, sketches(block), strict=True):
         name = f"{_name(block, place)}-{label}"
-        raw = block.image if label == "image" else block.map
-        image = place.assets.picture(name, sketch, f"{block.caption.title}: {label}.", raw)
+        image = place.assets.picture(name, sketch, f"{block.caption.title}: {label}.")
         images.append({**image, "label": label})
     return {
         **_figure(block.caption, place, _bad_note(np.asarray(block.map))),
@@ -167,7 +164,7 @@ def _map_range(part: blocks.Heatmap | blocks.ComparedMap, place: Place) -> View:
 def _(block: blocks.Comparison, place: Place) -> View:
     sketch, *drawn = sketches(block)
     name, title = _name(block, place), block.caption.title
-    image = place.assets.picture(f"{name}-image", sketch, f"{title}: image.", block.image)
+    image = place.assets.picture(f"{name}-image", sketch, f"{title}: image.")
     entries: list[View] = [
         {"images": [{**image, "label": "image"}], "title": "image", "subtitle": "", "range": None}
     ]
@@ -175,7 +172,7 @@ def _(block: blocks.Comparison, place: Place) -> View:
         images = []
         for label, sketch in (("overlay", overlay), ("map", painted)):
             own = f"{name}-{slug(part.title)}-{label}"
-            image = place.assets.picture(own, sketch, f"{part.title}: {label}.", part.map)
+            image = place.assets.picture(own, sketch, f"{part.title}: {label}.")
             images.append({**image, "label": label})
         entries.append(
             {
@@ -227,9 +224,7 @@ def _(block: blocks.Matrix, place: Place) -> View:
     low, high = pictures.matrix_range(values)
     return {
         **_figure(block.caption, place, _bad_note(values)),
-        "images": [
-            place.assets.picture(_name(block, place), sketch, alt, np.asarray(block.values))
-        ],
+        "images": [place.assets.picture(_name(block, place), sketch, alt)],
         "range": {
             "low": numbers.number(low),
             "high": numbers.number(high),

@@ -7,9 +7,11 @@ import zlib
 import numpy as np
 import pytest
 
+from reportgen.core import blocks
 from reportgen.render import values
 from reportgen.render.assets import Assets
 from reportgen.render.painter import Painter
+from reportgen.render.sketches import sketches
 
 PATH = "assets/a-values.js"
 
@@ -107,40 +109,34 @@ def test_the_same_array_gives_the_same_bytes_however_it_lies_in_memory():
     array = np.random.default_rng(2).normal(size=(5, 6, 7))
     turned = np.asfortranarray(array)
     assert values.script(PATH, array) == values.script(PATH, turned)
-    assert values.key(array) == values.key(turned) != values.key(array.reshape(6, 5, 7))
+    path = values.script_path(array)
+    assert path == values.script_path(turned) != values.script_path(array.reshape(6, 5, 7))
+
+
+def heatmap(scale):
+    return blocks.Heatmap(
+        image=np.zeros((4, 4, 1)),
+        map=scale * np.eye(4),
+        low=0.0,
+        high=1.0,
+        colormap="jet",
+        caption=blocks.Caption(title="a"),
+    )
 
 
 def test_equal_arrays_are_one_file_and_one_of_too_many_values_none(monkeypatch, tmp_path):
-    from reportgen.core import blocks
-    from reportgen.render.sketches import sketches
-
-    def heatmap(scale):
-        return blocks.Heatmap(
-            image=np.zeros((4, 4, 1)),
-            map=scale * np.eye(4),
-            low=0.0,
-            high=1.0,
-            colormap="jet",
-            caption=blocks.Caption(title="a"),
-        )
-
     with Painter(1) as painter:
         assets = Assets(painter)
 
         def kept(scale):
-            block = heatmap(scale)
-            _, drawn, overlay = sketches(block)
-            pictures = [assets.picture("a", sketch, "a", block.map) for sketch in (drawn, overlay)]
-            return [picture["values"] for picture in pictures]
+            _, drawn, overlay = sketches(heatmap(scale))
+            return [assets.picture("a", sketch, "a")["values"] for sketch in (drawn, overlay)]
 
         (first, again), (other, _) = kept(1.0), kept(2.0)
         monkeypatch.setattr(values, "MOST", 15)
         assert kept(3.0) == ["", ""]
         assets.write(tmp_path)
     assert first == again != other
-    assert {path.name for path in (tmp_path / "assets").glob("*.js")} == {
-        first.removeprefix("assets/"),
-        other.removeprefix("assets/"),
-    }
-    head = f'reportgen.values["{first}"]='
-    assert (tmp_path / first).read_text().startswith(head)
+    written = {f"assets/{path.name}" for path in (tmp_path / "assets").glob("*.js")}
+    assert written == {first, other}
+    assert (tmp_path / first).read_text().startswith(f'reportgen.values["{first}"]=')
