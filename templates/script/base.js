@@ -15,6 +15,10 @@ const reportgen = {
     return made;
   },
 
+  // Neither filtered out nor folded away. The page is not laid out for it, as of thousands of
+  // pictures that would take seconds.
+  shown: (element) => !element.closest("[hidden], details:not([open])"),
+
   // Keys that are pressed outside of fields and dialogs, without Ctrl, Alt or the command key.
   onKey(react) {
     document.addEventListener("keydown", (event) => {

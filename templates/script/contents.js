@@ -16,7 +16,7 @@
     const show = () => {
       const last = [...seen].sort((a, b) => order.get(a) - order.get(b)).at(-1);
       let place = last;
-      while (place && !links.get(place.id)?.checkVisibility()) {
+      while (place && !(links.has(place.id) && reportgen.shown(links.get(place.id)))) {
         place = place.parentElement?.closest("article.group[id], main > section[id]");
       }
       const link = place ? links.get(place.id) : null;
@@ -65,14 +65,19 @@
     });
   }
 
+  // To the first that begins below the top of the window, or the last above it, by halving: where
+  // something far off is, costs a layout of what is around it.
   function step(elements, forward) {
-    const shown = elements.filter((element) => element.checkVisibility());
+    const shown = elements.filter(reportgen.shown);
     const edge = Number.parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
-    const tops = shown.map((element) => element.getBoundingClientRect().top - edge);
-    const next = forward
-      ? tops.findIndex((top) => top > 8)
-      : tops.findLastIndex((top) => top < -8);
-    shown[next]?.scrollIntoView({ block: "start" });
+    const line = edge + (forward ? 8 : -8);
+    let [from, to] = [0, shown.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (shown[middle].getBoundingClientRect().top > line) to = middle;
+      else from = middle + 1;
+    }
+    shown[forward ? from : from - 1]?.scrollIntoView({ block: "start" });
   }
 
   function keyList() {

@@ -12,7 +12,7 @@
     for (const one of within.querySelectorAll("a.zoom")) {
       const figure = one.closest(LINKED);
       if (figure && views.at(-1)?.figure === figure) views.at(-1).links.push(one);
-      else if (one === link || one.checkVisibility()) views.push({ figure, links: [one] });
+      else if (one === link || reportgen.shown(one)) views.push({ figure, links: [one] });
     }
     return views;
   }
