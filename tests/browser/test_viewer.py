@@ -193,8 +193,7 @@ def test_one_goes_on_to_the_next_picture_of_the_section(page: Page) -> None:
     page.keyboard.press("ArrowLeft")  # moves what is enlarged
     assert title.inner_text() == "Grad-CAM of dog.png 2 of 3"
     page.keyboard.press("Escape")
-    focused = page.evaluate("document.activeElement.closest('.group').id")
-    assert focused == "gradcam-dog-png"
+    until(page, "document.activeElement.closest('.group').id === 'gradcam-dog-png'")
 
 
 def test_keys_move_the_cross_and_its_value_is_read_out_once_it_rests(page: Page) -> None:
