@@ -32,7 +32,7 @@ class Assets:
         self._files[path] = content
         return path
 
-    def keep(self, path: str, content: bytes) -> None:
+    def keep(self, path: str, content: bytes | Future[bytes]) -> None:
         """Keeps a file whose path is given."""
         self._files[path] = content
 
@@ -42,7 +42,7 @@ class Assets:
         Equal pictures are one file, with the name of the first.
         """
         if sketch.values_path:
-            self._files[sketch.values_path] = self._painter.values(sketch)
+            self.keep(sketch.values_path, self._painter.values(sketch))
         return {
             "src": self._path(name, sketch),
             "dark": "",

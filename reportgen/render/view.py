@@ -10,9 +10,9 @@ from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Secti
 from reportgen.render import numbers
 from reportgen.render.assets import Assets
 from reportgen.render.block_views import Place, View, block_view, finding_view
+from reportgen.render.contact_sheet import contact_sheet
 from reportgen.render.contents import contents
 from reportgen.render.layout import rows
-from reportgen.render.sheets import contact_sheet
 from reportgen.render.text import Names, printable, slug
 
 _CLASSES_SHOWN = 12

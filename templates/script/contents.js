@@ -87,6 +87,7 @@
         ["j", "k", "next, previous figure"],
         ["]", "[", "next, previous section"],
         ["/", "search for a layer, unit, class or image"],
+        ["e", "enlarge the pictures of the card of a unit that has the focus"],
         ["t", "top of the page"],
         ["?", "this list"],
       ],

@@ -31,11 +31,12 @@
       new ResizeObserver(() => this.arrange()).observe(this.element);
     }
 
-    // Panels have a `label`, `layers` (sources, the lowest first) and `alt`; all have one `size` in
-    // pixels; those with `pixels` are enlarged crisply, a drawing has none.
-    show(panels, size, pixels) {
+    // Panels have a `label`, `layers` (sources or elements, the lowest first) and `alt`; all have one `size` in
+    // pixels, which are enlarged crisply or, of drawings, smoothly; a cross is in those with places.
+    show(panels, size, { crisp, places }) {
       this.size = size;
-      this.pixels = pixels;
+      this.crisp = crisp;
+      this.places = places;
       this.fitted = true;
       this.place = null;
       this.centre = [0.5, 0.5];
@@ -45,7 +46,8 @@
     }
 
     #built({ label, layers, alt }) {
-      const images = layers.map((src, index) => made("img", { src, alt: index ? "" : alt, draggable: false }));
+      const images = layers.map((src, index) => src instanceof Element ? src
+        : made("img", { src, alt: index ? "" : alt, draggable: false }));
       const stack = made("div", { className: "viewer-stack" }, ...images);
       const cross = made("div", { className: "viewer-cross", hidden: true });
       const pane = made("div", { className: "viewer-pane" }, stack, cross);
@@ -127,7 +129,7 @@
     // Pixels are enlarged by quarters, from three times on by whole factors; drawings at most twice.
     #fitting() {
       const most = Math.min(...[0, 1].map((axis) => this.window[axis] / this.size[axis]));
-      if (!this.pixels) return Math.min(2, most);
+      if (!this.crisp) return Math.min(2, most);
       if (most < 1) return most;
       return between(1, most < 3 ? Math.floor(most * 4) / 4 : Math.floor(most), 64);
     }
@@ -201,14 +203,14 @@
         stack.style.width = `${this.size[0] * this.scale}px`;
         stack.style.height = `${this.size[1] * this.scale}px`;
         stack.style.transform = `translate(${this.#start(0)}px, ${this.#start(1)}px)`;
-        stack.classList.toggle("crisp", this.pixels && this.scale > 1);
+        stack.classList.toggle("crisp", this.crisp && this.scale > 1);
       }
       this.#drawCross();
       this.changed(this.scale);
     }
 
     #drawCross() {
-      const place = this.pixels ? this.place : null;
+      const place = this.places ? this.place : null;
       for (const { cross } of this.panels) {
         cross.hidden = !place;
         if (!place) continue;

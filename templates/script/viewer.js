@@ -3,13 +3,14 @@
   const QUIET = 500; // milliseconds that the cross rests before its value is read out
   const made = reportgen.element;
   const LINKED = "figure.heatmap, figure.comparison";
+  const TILES = "article.unit svg:not(.answers)"; // parts of sheets, which are no links
 
   // What is shown at once: the pictures of a map or of a comparison, else one; those of a section in
   // their order.
   function viewsAround(link) {
     const within = link.closest("main > section") ?? document;
     const views = [];
-    for (const one of within.querySelectorAll("a.zoom")) {
+    for (const one of within.querySelectorAll(`a.zoom, ${TILES}`)) {
       const figure = one.closest(LINKED);
       if (figure && views.at(-1)?.figure === figure) views.at(-1).links.push(one);
       else if (one === link || reportgen.shown(one)) views.push({ figure, links: [one] });
@@ -24,6 +25,14 @@
   }
 
   const named = (links, label) => links.find((link) => link.dataset.label === label);
+
+  function tileOf({ links: [tile] }) {
+    const drawn = tile.cloneNode(true);
+    drawn.removeAttribute("class");
+    return [{ label: "", alt: "", layers: [drawn], link: tile, reads: "" }];
+  }
+
+  const said = (tile) => tile.getAttribute("aria-label") ?? text(tile, "title");
 
   // A panel for each picture of a map, or for each method of a comparison. An overlay lies between
   // its image and its map.
@@ -49,6 +58,7 @@
   }
 
   function size(link) {
+    if (link.matches(TILES)) return [link.viewBox.baseVal.width, link.viewBox.baseVal.height];
     if (link.dataset.native) return link.dataset.native.split(" ").map(Number);
     const image = source(link);
     return [image.width || image.naturalWidth, image.height || image.naturalHeight];
@@ -57,13 +67,16 @@
   const text = (element, found) => element?.querySelector(found)?.textContent.trim() ?? "";
 
   function titleOf({ links: [link] }) {
+    const card = link.closest("article.unit");
+    if (card) return `${card.dataset.layer} · unit ${card.dataset.unit}`;
     const item = link.closest(".item:not(.comparison .item)");
     const figure = text(link.closest("figure"), ".caption-title");
-    const own = text(item, ".item-title") || text(link.closest("[data-unit]"), "h3, h4, h5, h6");
+    const own = text(item, ".item-title");
     return [...new Set([own, figure])].filter(Boolean).join(" · ") || source(link).alt;
   }
 
   function wordsOf({ links: [link] }) {
+    if (link.matches(TILES)) return [made("p", { textContent: said(link) })];
     const caption = link.closest("figure")?.querySelector("figcaption")?.cloneNode(true);
     if (!caption) return [];
     caption.querySelector(".caption-title")?.remove();
@@ -94,7 +107,10 @@
         made("div", { className: "viewer-foot" }, this.reading, this.spoken, this.words));
       this.dialog.setAttribute("aria-labelledby", this.title.id);
       this.dialog.addEventListener("keydown", (event) => this.#key(event));
-      this.dialog.addEventListener("close", () => this.view.links[0].focus());
+      this.dialog.addEventListener("close", () => {
+        const [link] = this.view.links;
+        (link.closest("article.unit")?.querySelector("a") ?? link).focus();
+      });
       // A link in the caption leads to a place in the page.
       this.words.addEventListener("click", (event) => event.target.closest("a") && this.dialog.close());
       document.body.append(this.dialog);
@@ -148,7 +164,8 @@
 
     #show() {
       this.view = this.views[this.index];
-      const panels = this.shown = panelsOf(this.view);
+      const [first] = this.view.links;
+      const panels = this.shown = first.matches(TILES) ? tileOf(this.view) : panelsOf(this.view);
       const place = `${this.index + 1} of ${this.views.length}`;
       this.title.replaceChildren(titleOf(this.view), " ", made("span", { className: "count", textContent: place }));
       this.words.replaceChildren(...wordsOf(this.view));
@@ -157,7 +174,9 @@
       this.blend.hidden = panels.every(({ layers }) => layers.length < 2);
       const [{ link }] = panels;
       this.names = link.dataset.grid ? reportgen.tileNames(link) : [];
-      this.panels.show(panels, size(link), Boolean(link.dataset.native));
+      const places = Boolean(link.dataset.native);
+      const crisp = places || getComputedStyle(link).imageRendering === "pixelated";
+      this.panels.show(panels, size(link), { crisp, places });
       this.#blend();
       this.#read();
       for (const panel of panels) this.#load(panel);
@@ -222,10 +241,14 @@
 
   let viewer = null;
   document.addEventListener("click", (event) => {
-    const link = event.target.closest("a.zoom");
+    const link = event.target.closest(`a.zoom, ${TILES}`);
     const plain = !(event.ctrlKey || event.metaKey || event.shiftKey || event.altKey);
     if (!link || !plain || event.button !== 0 || event.defaultPrevented) return;
     event.preventDefault();
     (viewer ??= new Viewer()).open(link);
+  });
+  reportgen.onKey((event) => {
+    const tile = event.key === "e" && document.activeElement.closest("article.unit")?.querySelector(TILES);
+    if (tile) (viewer ??= new Viewer()).open(tile);
   });
 })();

@@ -232,13 +232,13 @@ def test_without_scripts_everything_is_there(
     assert page.locator("a.zoom").first.get_attribute("href") == page.locator(
         "a.zoom img"
     ).first.get_attribute("src")
-    assert page.locator(".sheet a").count() == 3
+    assert page.locator(".contact-sheet a").count() == 3
     page.locator(".contents .to-top").click()
     assert page.url.endswith("#top")
 
 
 def test_a_contact_sheet_leads_to_its_images(page: Page) -> None:
-    page.locator(".sheet a", has_text="owl").click()
+    page.locator(".contact-sheet a", has_text="owl").click()
     on_screen(page, "gradcam-i-owl-i-png")
 
 

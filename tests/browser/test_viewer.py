@@ -252,3 +252,34 @@ def test_everything_is_in_the_window(
         assert box
         assert box["x"] >= 0
         assert box["x"] + box["width"] <= width
+
+
+def test_a_part_of_a_sheet_is_enlarged_too(opened: Callable[..., Page], layered: Path) -> None:
+    page = opened(layered)
+    page.evaluate("""() => {
+      const card = document.createElement("article");
+      card.className = "unit";
+      Object.assign(card.dataset, { layer: "conv<2>", unit: "17" });
+      const [{ src }] = document.querySelectorAll("#gradcam-cat-png img");
+      card.innerHTML = '<h4><a href="#card">unit 17</a></h4><svg width="99" viewBox="4 2 20 10"'
+        + ' role="img" aria-label="Crops."><use href="#sheet"/></svg><svg viewBox="0 0 9 9"'
+        + ' role="img" aria-label="Kernel."><use href="#sheet"/></svg>'
+        + '<svg><defs><image id="sheet" width="32" height="24"/></defs></svg>';
+      card.querySelector("svg:last-child").classList.add("answers");
+      card.querySelector("image").setAttribute("href", src);
+      document.querySelector("#side-by-side").prepend(card);
+    }""")
+    page.locator("article.unit a").focus()
+    page.keyboard.press("e")
+    title = page.locator(".viewer-title")
+    assert title.inner_text() == "conv<2> · unit 17 1 of 3"
+    assert page.locator(".viewer-words").inner_text() == "Crops."
+    box = page.locator(".viewer-stack").bounding_box()
+    assert box
+    assert box["width"] == pytest.approx(2 * box["height"], rel=0.01)
+    page.keyboard.press("ArrowRight")
+    assert page.locator(".viewer-words").inner_text() == "Kernel."
+    page.keyboard.press("Escape")
+    until(page, "document.activeElement.textContent === 'unit 17'")
+    page.locator("article.unit svg").first.click()
+    assert title.inner_text() == "conv<2> · unit 17 1 of 3"
