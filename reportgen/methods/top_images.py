@@ -173,7 +173,6 @@ def _group(context: Context, answers: _Answers, unit: int, k: int) -> Group:
     shown = _crops(context.images, answers, k, caption)
     return Group(
         title=title,
-        layer=path,
         subtitle=answers.layer.kind,
         blocks=(*shown[:1], *pictures, *shown[1:], histogram, *notes),
     )
