@@ -18,8 +18,10 @@
       || document.querySelector(`${layer}:not([data-unit])`) || document.querySelector(layer);
   }
 
-  // Opens whatever an element is folded into, scrolls to it and marks it for a while.
+  // Opens whatever an element is folded into, scrolls to it and marks it for a while. Filters that
+  // have hidden it hear "reveal" first.
   reportgen.reveal = (element) => {
+    element.dispatchEvent(new Event("reveal", { bubbles: true }));
     for (let holder = element; holder; holder = holder.parentElement) {
       if (holder !== element && holder.localName === "details") holder.open = true;
       if (holder.hidden) holder.hidden = false;

@@ -28,6 +28,9 @@ def shared(opened_once: Callable[..., Page], layered: Path) -> Page:
 @pytest.fixture
 def page(shared: Page) -> Page:
     """The module's page at its top, nothing searched for."""
+    shared.evaluate(  # what the test before has led to is scrolled to once more a frame later
+        "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))"
+    )
     shared.evaluate("history.replaceState(null, '', '#top'); scrollTo(0, 0)")
     field = shared.locator(".search")
     field.fill("")
