@@ -270,11 +270,16 @@ class Finding:
 
 @dataclass(frozen=True, kw_only=True)
 class Group:
-    """Blocks that belong together under a heading: one layer, one image."""
+    """Blocks that belong together under a heading: one layer, one image.
+
+    Attributes:
+      layer: path of the layer that it is about; empty if of none.
+    """
 
     title: str
     blocks: tuple[Block, ...]
     subtitle: str = ""
+    layer: str = ""
     type: Literal["group"] = "group"
 
 

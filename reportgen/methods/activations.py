@@ -24,6 +24,8 @@ from reportgen.models.base import LayerInfo, Model
 
 # These pass on the values of the layer before them.
 _REPEATS = ("flatten", "dropout")
+_COMPARED = 12  # channels that are compared across images
+_NAMED = 8  # images up to which their names are in the caption
 
 
 @partial(jax.jit, static_argnames="paths")
@@ -101,12 +103,17 @@ class Activations(Tiled):
             )
         ]
         for layer in context.layers:
-            parts: list[Block] = []
+            parts: list[Block] = self._across(context, layer, names, outputs[layer.path])
             for name, values in zip(names, outputs[layer.path], strict=True):
                 parts += self._image(context, layer, name, values)
             shape = " × ".join(map(str, layer.shape))
             blocks.append(
-                Group(title=layer.path, subtitle=f"{layer.kind}, {shape}", blocks=tuple(parts))
+                Group(
+                    title=layer.path,
+                    layer=layer.path,
+                    subtitle=f"{layer.kind}, {shape}",
+                    blocks=tuple(parts),
+                )
             )
             context.advance(1)
         return Result(
@@ -114,6 +121,53 @@ class Activations(Tiled):
             intro="What each layer answers, in execution order: maps of the channels where the "
             "output has height and width, else one value a unit.",
         )
+
+    def _across(
+        self, context: Context, layer: LayerInfo, names: list[str], values: np.ndarray
+    ) -> list[Block]:
+        """Maps (images, h, w, channels) of some channels: a row an image, a column a channel.
+
+        Channels are those whose maps differ most from image to image: by the variance over images,
+        averaged over places.
+        """
+        if values.ndim != 4 or len(values) < 2:
+            return []
+        shown = self._channels(layer)
+        height, width = (side + self.gap for side in values.shape[1:3])
+        columns = min(len(shown), _COMPARED, max(1, self.max_side // width))
+        drawn = min(len(names), max(1, self.max_side // height))
+        with np.errstate(invalid="ignore", over="ignore"):
+            spread = values[..., shown].var(axis=0, dtype=np.float64).mean(axis=(0, 1))
+        order = np.argsort(-np.nan_to_num(spread), kind="stable")
+        told = shown[order[:columns]]
+        tiles = values[:drawn][..., told].transpose(0, 3, 1, 2)
+        low, high = value_range(tiles, "joint")
+        rows = (
+            f"rows: {', '.join(names[:drawn])}"
+            if drawn <= _NAMED
+            else "a row an image, in their order"
+        )
+        rest = "" if drawn == len(names) else f"; the first {drawn} of {len(names)} images"
+        return [
+            Montage(
+                tiles=np.ascontiguousarray(tiles.reshape(-1, *tiles.shape[2:])),
+                low=low,
+                high=high,
+                columns=columns,
+                gap=self.gap,
+                interpolation=self.interpolation,
+                colormap=context.colormap.activations,
+                labels=tuple(f"{name} · channel {c}" for name in names[:drawn] for c in told),
+                caption=context.caption(
+                    f"{layer.path} · across images",
+                    f"method.activations.layers=[{layer.path}]",
+                    detail=f"{rows}; columns: channels {', '.join(map(str, told))}, the {columns} "
+                    f"of {layer.shape[2]} that differ most from image to image{rest}",
+                    formula="raw output of the layer, joint range; channels by their variance "
+                    "over images, averaged over places",
+                ),
+            )
+        ]
 
     def _image(
         self, context: Context, layer: LayerInfo, name: str, values: np.ndarray

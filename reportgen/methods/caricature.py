@@ -109,7 +109,7 @@ class Caricature(Ascent):
             ),
         )
         subtitle = "output " + "×".join(str(side) for side in layer.shape)
-        return Group(title=layer.path, subtitle=subtitle, blocks=blocks)
+        return Group(title=layer.path, layer=layer.path, subtitle=subtitle, blocks=blocks)
 
 
 @partial(jax.jit, static_argnames="form")

@@ -96,7 +96,9 @@ class Filters(UnitAscent):
         wanted = None if self.keep is None else math.isqrt(self.keep) ** 2
         made = self.made(context, layer, units, wanted)
         if isinstance(made, str):
-            return Group(title=layer.path, subtitle=subtitle, blocks=(Text(text=made),)), []
+            alone = Text(text=made)
+            group = Group(title=layer.path, layer=layer.path, subtitle=subtitle, blocks=(alone,))
+            return group, []
         # By score, the highest first; a stable sort keeps equal ones in the layer's order.
         scores = np.argsort(-made.score, kind="stable")
         order = [i for i in scores if made.alive[i] and not made.left_after[i]]
@@ -118,7 +120,8 @@ class Filters(UnitAscent):
             findings.append(self._dead(layer, [units[i] for i in dead], made.score[dead], units))
             blocks.append(Text(text=f"{findings[0].message} Not drawn.", tone="warning"))
         blocks.append(self._table(layer, made, units, (order, behind, dead), len(shown)))
-        return Group(title=layer.path, subtitle=subtitle, blocks=tuple(blocks)), findings
+        group = Group(title=layer.path, layer=layer.path, subtitle=subtitle, blocks=tuple(blocks))
+        return group, findings
 
     def _montage(
         self,

@@ -114,6 +114,7 @@ class Weights(Tiled):
         blocks.append(Table(columns=(*columns, "not finite"), rows=tuple(rows)))
         return Group(
             title=layer.path,
+            layer=layer.path,
             subtitle=f"{layer.kind}, {layer.parameter_count:,} parameters",
             # Many small pictures come last; one large picture first, with its numbers beside it.
             blocks=(*blocks, *montages) if self.pictures == "channel" else (*montages, *blocks),

@@ -32,15 +32,17 @@ class Assets:
         self._files[path] = content
         return path
 
-    def keep(self, path: str, content: bytes) -> None:
+    def keep(self, path: str, content: bytes | Future[bytes]) -> None:
         """Keeps a file whose path is given."""
         self._files[path] = content
 
     def picture(self, name: str, sketch: Sketch, alt: str) -> dict[str, Any]:
-        """Keeps a picture; returns what the templates need to show it.
+        """Keeps a picture, and its values for the viewer; returns what the templates need.
 
         Equal pictures are one file, with the name of the first.
         """
+        if sketch.values_path:
+            self.keep(sketch.values_path, self._painter.values(sketch))
         return {
             "src": self._path(name, sketch),
             "dark": "",
@@ -49,6 +51,9 @@ class Assets:
             "pixelated": sketch.zoom > 1,
             "alt": alt,
             "label": "",
+            "values": sketch.values_path,
+            "native": f"{sketch.width} {sketch.height}",
+            "grid": " ".join(map(str, sketch.grid)),
         }
 
     def _path(self, name: str, sketch: Sketch) -> str:
@@ -70,6 +75,9 @@ class Assets:
             "pixelated": False,
             "alt": alt,
             "label": "",
+            "values": "",
+            "native": "",
+            "grid": "",
         }
 
     def colour_bar(self, colormap: str) -> str:

@@ -111,7 +111,6 @@ def _(block: blocks.Montage, place: Place) -> View:
         "range": _range(block, place),
         "labels": list(block.labels),
         "listed": _listed(block.labels),
-        "columns": block.columns,
         "tiles": count,
     }
 
@@ -147,43 +146,41 @@ def _(block: blocks.Heatmap, place: Place) -> View:
     return {
         **_figure(block.caption, place, _bad_note(np.asarray(block.map))),
         "images": images,
-        "range": {
-            "low": numbers.number(block.low),
-            "high": numbers.number(block.high),
-            "bar": place.assets.colour_bar(block.colormap),
-            "name": block.colormap,
-            "note": "",
-        },
+        "range": _map_range(block, place),
         "facts": pairs(block.facts),
+    }
+
+
+def _map_range(part: blocks.Heatmap | blocks.ComparedMap, place: Place) -> View:
+    return {
+        "low": numbers.number(part.low),
+        "high": numbers.number(part.high),
+        "bar": place.assets.colour_bar(part.colormap),
+        "name": part.colormap,
+        "note": "",
     }
 
 
 @_view.register
 def _(block: blocks.Comparison, place: Place) -> View:
-    image, *drawn = sketches(block)
+    sketch, *drawn = sketches(block)
     name, title = _name(block, place), block.caption.title
-    entries = [
-        {
-            "images": [place.assets.picture(f"{name}-image", image, f"{title}: image.")],
-            "title": "image",
-            "subtitle": "",
-            "range": "",
-        }
+    image = place.assets.picture(f"{name}-image", sketch, f"{title}: image.")
+    entries: list[View] = [
+        {"images": [{**image, "label": "image"}], "title": "image", "subtitle": "", "range": None}
     ]
     for part, overlay, painted in zip(block.maps, drawn[::2], drawn[1::2], strict=True):
-        low, high = numbers.number(part.low), numbers.number(part.high)
-        both = (("overlay", overlay), ("map", painted))
+        images = []
+        for label, sketch in (("overlay", overlay), ("map", painted)):
+            own = f"{name}-{slug(part.title)}-{label}"
+            image = place.assets.picture(own, sketch, f"{part.title}: {label}.")
+            images.append({**image, "label": label})
         entries.append(
             {
-                "images": [
-                    place.assets.picture(
-                        f"{name}-{slug(part.title)}-{kind}", sketch, f"{part.title}: {kind}."
-                    )
-                    for kind, sketch in both
-                ],
+                "images": images,
                 "title": part.title,
                 "subtitle": part.subtitle,
-                "range": f"{low} to {high}",
+                "range": _map_range(part, place),
             }
         )
     return {**_figure(block.caption, place), "images": [], "entries": entries}
@@ -294,6 +291,7 @@ def _(block: blocks.Group, place: Place) -> View:
         "id": own,
         "title": block.title,
         "subtitle": block.subtitle,
+        "layer": block.layer,
         "level": place.level,
         "rows": rows([block_view(part, inner) for part in block.blocks]),
     }

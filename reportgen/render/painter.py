@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from types import TracebackType
 from typing import Any, Self
@@ -47,20 +47,32 @@ class Painter:
 
     def picture(self, sketch: Sketch) -> Future[bytes]:
         """The picture's file, which may still be drawn; one file for all equal sketches."""
-        if sketch.key not in self._files:
-            early = self._early.get(sketch.key)
+        return self._file(sketch.key, sketch.encoded)
+
+    def values(self, sketch: Sketch) -> Future[bytes]:
+        """The script of the picture's values, of a sketch that has a path for it."""
+        return self._file(sketch.values_key, sketch.values)
+
+    def _file(self, key: bytes, make: Callable[[], bytes]) -> Future[bytes]:
+        if key not in self._files:
+            early = self._early.get(key)
             # One that still waits is wanted now, and drawn with those that were not begun ahead.
             if early is None or early.cancel():
-                early = self._pool.submit(sketch.encoded)
-            self._files[sketch.key] = early
-        return self._files[sketch.key]
+                early = self._pool.submit(make)
+            self._files[key] = early
+        return self._files[key]
 
     def ahead(self, blocks: Iterable[Any]) -> None:
         """Begins with the pictures of blocks that a page will show later, as long as cores idle."""
         for block in blocks:
             for sketch in sketches(block):
-                if sketch.key not in self._early:
-                    self._early[sketch.key] = self._aside.submit(sketch.encoded)
+                self._begin(sketch.key, sketch.encoded)
+                if sketch.values_path:
+                    self._begin(sketch.values_key, sketch.values)
+
+    def _begin(self, key: bytes, make: Callable[[], bytes]) -> None:
+        if key not in self._early:
+            self._early[key] = self._aside.submit(make)
 
 
 def _stand_back() -> None:

@@ -39,6 +39,19 @@ def _grid(block: Montage, zoom: int) -> tuple[int, int, int, int, int, int]:
     return rows, columns, height, width, near, -block.gap if block.frame == "none" else 0
 
 
+def tile_grid(block: Montage, zoom: int = 1) -> tuple[int, ...]:
+    """Where ``montage`` draws the tiles, for those who look a pixel up.
+
+    Returns:
+      Columns, gap, what lies before the first tile, height and width of a tile in values, the
+      zoom that it is drawn at, and the number of tiles.
+    """
+    _, columns, _, _, near, _ = _grid(block, zoom)
+    count, height, width = np.shape(block.tiles)[:3]
+    drawn = zoom if block.interpolation == "bicubic" else 1
+    return columns, block.gap, near, height, width, drawn, count
+
+
 def montage(block: Montage, zoom: int = 1) -> np.ndarray:
     """The tiles on their grid, row by row from the top left.
 

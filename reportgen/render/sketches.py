@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from reportgen.core import blocks
-from reportgen.render import pictures, plots, sheets
+from reportgen.render import pictures, plots, sheets, values
 
 _MONTAGE_WIDTH = (480, 760)
 _PART_WIDTH = (200, 360)
@@ -36,6 +36,8 @@ class Sketch:
       draw: draws (height, width, 3) uint8 from ``parts``, and from nothing else.
       parts: arrays, numbers, names, and blocks of these.
       zoom: how many times as large it is shown.
+      raw: the numbers that its pixels stand for, one a pixel or three; None if it has none.
+      grid: where they are in the picture, if it has tiles (see ``pictures.tile_grid``).
     """
 
     draw: Callable[..., np.ndarray]
@@ -43,6 +45,8 @@ class Sketch:
     height: int
     width: int
     zoom: int = 1
+    raw: np.ndarray | None = None
+    grid: tuple[int, ...] = ()
 
     @cached_property
     def key(self) -> bytes:
@@ -58,6 +62,19 @@ class Sketch:
     @property
     def suffix(self) -> str:
         return pictures.suffix(self.height, self.width)
+
+    @cached_property
+    def values_path(self) -> str:
+        """Where the script of its values is; empty if it has none, or too many."""
+        return "" if self.raw is None else values.script_path(self.raw)
+
+    @property
+    def values_key(self) -> bytes:
+        return self.values_path.encode()
+
+    def values(self) -> bytes:
+        """The script of its values."""
+        return values.script(self.values_path, np.asarray(self.raw))
 
 
 def _feed(digest: hashlib._Hash, value: Any) -> None:
@@ -85,9 +102,13 @@ def sketches(block: Any) -> tuple[Sketch, ...]:
 def _(block: blocks.Montage) -> tuple[Sketch, ...]:
     height, width = pictures.montage_size(block)
     zoom = _zoom(height, width, block.tiles.shape[2], _PART_WIDTH if block.part else _MONTAGE_WIDTH)
+    parts: tuple[Any, ...]
     if block.interpolation == "bicubic":
-        return (Sketch(pictures.montage, (block, zoom), *pictures.montage_size(block, zoom)),)
-    return (Sketch(pictures.montage, (block,), height, width, zoom),)
+        size, parts, shown = pictures.montage_size(block, zoom), (block, zoom), 1
+    else:
+        size, parts, shown = (height, width), (block,), zoom
+    grid = pictures.tile_grid(*parts)
+    return (Sketch(pictures.montage, parts, *size, shown, np.asarray(block.tiles), grid),)
 
 
 def _zoom(height: int, width: int, tile: int, widths: tuple[int, int] = _MONTAGE_WIDTH) -> int:
@@ -103,13 +124,13 @@ def _zoom(height: int, width: int, tile: int, widths: tuple[int, int] = _MONTAGE
 def _(block: blocks.Heatmap) -> tuple[Sketch, ...]:
     """The image, the map, and the map laid over the image."""
     painted, overlay = _map(block.image, block, _MAP_WIDTH)
-    return _image(block.image, _MAP_WIDTH), painted, overlay
+    return _image(block.image, _MAP_WIDTH, block.image), painted, overlay
 
 
 @sketches.register
 def _(block: blocks.Comparison) -> tuple[Sketch, ...]:
     """The image, then of each map the overlay and the map."""
-    found = [_image(block.image, _COMPARED_WIDTH)]
+    found = [_image(block.image, _COMPARED_WIDTH, block.image)]
     for part in block.maps:
         painted, overlay = _map(block.image, part, _COMPARED_WIDTH)
         found += [overlay, painted]
@@ -128,7 +149,8 @@ def _(block: blocks.Matrix) -> tuple[Sketch, ...]:
         return ()
     height, width = block.values.shape
     parts = block.values, block.colormap
-    return (Sketch(pictures.matrix, parts, height, width, _zoom(height, width, 1)),)
+    zoom = _zoom(height, width, 1)
+    return (Sketch(pictures.matrix, parts, height, width, zoom, np.asarray(block.values)),)
 
 
 @sketches.register
@@ -155,16 +177,16 @@ def _(block: blocks.Group) -> tuple[Sketch, ...]:
     return tuple(sketch for part in block.blocks for sketch in sketches(part))
 
 
-def _image(image: np.ndarray, shown: int) -> Sketch:
+def _image(image: np.ndarray, shown: int, raw: np.ndarray | None = None) -> Sketch:
     height, width = image.shape[:2]
-    return Sketch(pictures.pixels, (image,), height, width, max(1, shown // max(1, width)))
+    return Sketch(pictures.pixels, (image,), height, width, max(1, shown // max(1, width)), raw)
 
 
 def _map(
     image: np.ndarray, part: blocks.Heatmap | blocks.ComparedMap, shown: int
 ) -> tuple[Sketch, Sketch]:
     height, width = part.map.shape
-    size = height, width, max(1, shown // max(1, width))
+    size = height, width, max(1, shown // max(1, width)), np.asarray(part.map)
     scale = part.low, part.high, part.colormap
     return (
         Sketch(pictures.painted, (part.map, *scale), *size),

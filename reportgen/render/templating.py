@@ -11,8 +11,11 @@ import reportgen
 from reportgen.core.errors import OutputError
 
 # In their order: later rules win, and scripts use what the first one holds.
-_SHEETS = ("base", "page", "blocks", "units", "viewer", "sweep", "paper")
-_SCRIPTS = ("base", "theme", "contents", "montages", "units", "viewer")
+_SHEETS = ("base", "page", "contents", "blocks", "units", "viewer", "sweep", "paper")
+_SCRIPTS = (
+    *("base", "theme", "links", "contents", "search", "values", "montages", "units"),
+    *("panels", "viewer"),
+)
 
 
 def templates_dir() -> Path:

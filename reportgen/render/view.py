@@ -10,6 +10,8 @@ from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Secti
 from reportgen.render import numbers
 from reportgen.render.assets import Assets
 from reportgen.render.block_views import Place, View, block_view, finding_view
+from reportgen.render.contact_sheet import contact_sheet
+from reportgen.render.contents import contents
 from reportgen.render.layout import rows
 from reportgen.render.strip import strip
 from reportgen.render.text import Names, printable, slug
@@ -104,6 +106,8 @@ def _section(section: Section, assets: Assets, ids: Names) -> View:
         ],
         "rows": laid_out,
         "groups": [{"id": group["id"], "title": group["title"]} for group in groups],
+        "contents": contents(groups),
+        "sheet": contact_sheet(groups),
         "outcome": "skipped" if section.skipped else numbers.counted(figures, "figure"),
     }
 

@@ -7,17 +7,23 @@ const reportgen = {
     set(key, value) { try { localStorage.setItem(key, value); } catch { /* private window */ } },
   },
 
+  values: {}, // raw values of pictures by the path of their script
+
   element(tag, properties = {}, ...children) {
     const made = Object.assign(document.createElement(tag), properties);
     made.append(...children);
     return made;
   },
 
-  // Keys that are pressed outside of fields, without Ctrl, Alt or the command key.
+  // Neither filtered out nor folded away. The page is not laid out for it, as of thousands of
+  // pictures that would take seconds.
+  shown: (element) => !element.closest("[hidden], details:not([open])"),
+
+  // Keys that are pressed outside of fields and dialogs, without Ctrl, Alt or the command key.
   onKey(react) {
     document.addEventListener("keydown", (event) => {
       const field = event.target.closest?.("input, select, textarea");
-      if (field || event.metaKey || event.ctrlKey || event.altKey) return;
+      if (field || document.querySelector("dialog[open]") || event.metaKey || event.ctrlKey || event.altKey) return;
       react(event);
     });
   },

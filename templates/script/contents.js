@@ -1,34 +1,141 @@
-// A filter of the contents, and keys: / to the filter, j and k to the next and previous figure.
+// Contents: where one is, opened on narrow windows; and keys for figures, sections, top and help.
 (() => {
-  function addFilter(nav) {
-    const field = reportgen.element("input", {
-      type: "search", placeholder: "Filter (press /)", className: "filter",
-    });
-    field.setAttribute("aria-label", "Filter the contents");
-    field.addEventListener("input", () => {
-      const wanted = field.value.trim().toLowerCase();
-      for (const item of nav.querySelectorAll("li")) {
-        item.hidden = wanted !== "" && !item.textContent.toLowerCase().includes(wanted);
+  const nav = document.querySelector("nav.contents");
+  const sections = [...document.querySelectorAll("main > section[id]")];
+
+  // Of what is on the screen, the last that has begun is marked; if its link is folded, the nearest.
+  function follow() {
+    const links = new Map(
+      [...nav.querySelectorAll(".contents-tree a")].map((link) => [link.hash.slice(1), link]),
+    );
+    const places = [...document.querySelectorAll("main > section[id], article.group[id]")]
+      .filter((place) => links.has(place.id));
+    const order = new Map(places.map((place, index) => [place, index]));
+    const seen = new Set();
+    let current = null;
+    const show = () => {
+      const last = [...seen].sort((a, b) => order.get(a) - order.get(b)).at(-1);
+      let place = last;
+      while (place && !(links.has(place.id) && reportgen.shown(links.get(place.id)))) {
+        place = place.parentElement?.closest("article.group[id], main > section[id]");
       }
-    });
-    nav.querySelector(".nav-title").after(field);
-    return field;
+      const link = place ? links.get(place.id) : null;
+      if (link === current) return;
+      current?.removeAttribute("aria-current");
+      current = link;
+      if (!link) return;
+      link.setAttribute("aria-current", "location");
+      const tree = link.closest(".contents-tree");
+      const [box, within] = [link.getBoundingClientRect(), tree.getBoundingClientRect()];
+      if (box.top < within.top) tree.scrollTop -= within.top - box.top + 40;
+      else if (box.bottom > within.bottom) tree.scrollTop += box.bottom - within.bottom + 40;
+    };
+    const watch = new IntersectionObserver((entries) => {
+      for (const { target, isIntersecting } of entries) {
+        if (isIntersecting) seen.add(target);
+        else seen.delete(target);
+      }
+      if (seen.size) show();
+    }, { rootMargin: "-15% 0px -80% 0px" });
+    for (const place of places) watch.observe(place);
+    nav.addEventListener("toggle", show, true);
   }
 
-  function stepFigures(step) {
-    const figures = [...document.querySelectorAll("figure")];
-    const tops = figures.map((figure) => figure.getBoundingClientRect().top);
-    const next = step > 0 ? tops.findIndex((top) => top > 24) : tops.findLastIndex((top) => top < 0);
-    if (next >= 0) figures[next].scrollIntoView({ block: "start" });
-  }
-
-  const nav = document.querySelector(".contents-wide");
-  const field = nav ? addFilter(nav) : null;
-  reportgen.onKey((event) => {
-    if (event.key === "/" && field && field.offsetParent) {
+  function openOnNarrow() {
+    const button = nav.querySelector(".contents-open");
+    const toggle = (open) => {
+      nav.classList.toggle("open", open);
+      button.setAttribute("aria-expanded", String(open));
+    };
+    nav.classList.add("scripted");
+    nav.querySelector(".contents-tree").id = "contents-tree";
+    button.setAttribute("aria-controls", "contents-tree");
+    toggle(false);
+    button.addEventListener("click", (event) => {
       event.preventDefault();
-      field.focus();
-    } else if (event.key === "j") stepFigures(1);
-    else if (event.key === "k") stepFigures(-1);
-  });
+      toggle(!nav.classList.contains("open"));
+    });
+    document.addEventListener("click", (event) => {
+      if (!nav.contains(event.target) || event.target.closest(".contents-tree a")) toggle(false);
+    });
+    nav.addEventListener("keydown", (event) => {
+      if (event.key !== "Escape" || !nav.classList.contains("open")) return;
+      toggle(false);
+      button.focus();
+    });
+  }
+
+  // To the first that begins below the top of the window, or the last above it, by halving: where
+  // something far off is, costs a layout of what is around it.
+  function step(elements, forward) {
+    const shown = elements.filter(reportgen.shown);
+    const edge = Number.parseFloat(getComputedStyle(document.documentElement).scrollPaddingTop) || 0;
+    const line = edge + (forward ? 8 : -8);
+    let [from, to] = [0, shown.length];
+    while (from < to) {
+      const middle = (from + to) >> 1;
+      if (shown[middle].getBoundingClientRect().top > line) to = middle;
+      else from = middle + 1;
+    }
+    shown[forward ? from : from - 1]?.scrollIntoView({ block: "start" });
+  }
+
+  function keyList() {
+    const made = reportgen.element;
+    const groups = {
+      "On the page": [
+        ["j", "k", "next, previous figure"],
+        ["]", "[", "next, previous section"],
+        ["/", "search for a layer, unit, class or image"],
+        ["e", "enlarge the pictures of the card of a unit that has the focus"],
+        ["t", "top of the page"],
+        ["?", "this list"],
+      ],
+      "In an enlarged picture": [
+        ["+", "−", "0", "zoom in, out, all of it; also Ctrl and wheel"],
+        ["← ↑ → ↓", "move what is enlarged; else next, previous picture"],
+        ["j", "k", "next, previous picture of the section"],
+        ["Shift ←…", "move the cross by a pixel and hear its value"],
+        ["Esc", "close"],
+      ],
+    };
+    const title = made("h2", { id: "keys-title", textContent: "Keys" });
+    const close = made("button", { type: "button", textContent: "Close" });
+    const lists = Object.entries(groups).flatMap(([name, rows]) => [
+      made("h3", { textContent: name }),
+      made("dl", {}, ...rows.map((row) => made("div", {},
+        made("dt", {}, ...row.slice(0, -1).flatMap((key) => [made("kbd", { textContent: key }), " "])),
+        made("dd", { textContent: row.at(-1) }),
+      ))),
+    ]);
+    const dialog = made("dialog", { className: "keys-dialog" }, title, ...lists, close);
+    dialog.setAttribute("aria-labelledby", title.id);
+    close.addEventListener("click", () => dialog.close());
+    document.body.append(dialog);
+    return dialog;
+  }
+
+  let help = null;
+  const showHelp = () => (help ??= keyList()).showModal();
+
+  if (nav) {
+    follow();
+    openOnNarrow();
+    const button = reportgen.element("button", { type: "button", className: "keys", textContent: "?" });
+    button.setAttribute("aria-label", "Keys");
+    button.addEventListener("click", showHelp);
+    nav.querySelector(".contents-bar").append(button);
+  }
+  const figures = () => [...document.querySelectorAll("main figure")];
+  const reactions = {
+    j: () => step(figures(), true),
+    k: () => step(figures(), false),
+    "]": () => step(sections, true),
+    "[": () => step(sections, false),
+    J: () => step(sections, true),
+    K: () => step(sections, false),
+    t: () => scrollTo({ top: 0 }),
+    "?": showHelp,
+  };
+  reportgen.onKey((event) => reactions[event.key]?.());
 })();

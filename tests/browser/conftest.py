@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +36,9 @@ def browser() -> Iterator[Browser]:
         launched.close()
 
 
-@pytest.fixture
-def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
-    """Open a file (and a part of it, ``#…``); keys are those of Playwright's ``new_context``."""
+@contextmanager
+def watched(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """Opens a file (and a part of it, ``#…``); keys are those of Playwright's ``new_context``."""
     complaints: list[str] = []
     contexts = []
 
@@ -61,6 +62,20 @@ def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
     assert not complaints
 
 
+@pytest.fixture
+def opened(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """``watched`` for one test."""
+    with watched(browser) as open_page:
+        yield open_page
+
+
+@pytest.fixture(scope="module")
+def opened_once(browser: Browser) -> Iterator[Callable[..., Page]]:
+    """``watched`` for a module, whose tests share pages: each leaves them as they were."""
+    with watched(browser) as open_page:
+        yield open_page
+
+
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The page of a report with every type of block."""
@@ -69,4 +84,15 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("sample")
     render_report(report(), folder)
+    return folder / "report.html"
+
+
+@pytest.fixture(scope="session")
+def layered(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of a report of layers, maps and a comparison, whose arrays are known."""
+    from reportgen.render.report import render_report
+    from tests.browser import layered
+
+    folder = tmp_path_factory.mktemp("layered")
+    render_report(layered.layered(), folder)
     return folder / "report.html"

@@ -24,6 +24,7 @@ def test_every_layer_against_numpy(run_method: Any, digits: Any, numpy_lenet: An
         if group.title == "prob":
             continue
         pictures = [b for b in group.blocks if isinstance(b, Montage | Curve)]
+        pictures = pictures[-2:]  # after what compares the images
         facts = [b for b in group.blocks if isinstance(b, KeyValues)]
         for picture, fact, outputs in zip(pictures, facts, expected, strict=True):
             values = outputs[group.title]
@@ -117,3 +118,37 @@ def test_units_as_tiles_of_one_value(run_method: Any) -> None:
     assert (montage.low, montage.high) == (montage.tiles.min(), montage.tiles.max())
     assert (prob.blocks[0].low, prob.blocks[0].high) == (0.0, 1.0)
     assert [type(block) for block in relu.blocks] == [Montage, KeyValues, Histogram]
+
+
+def test_the_maps_that_differ_most_are_compared_across_images(
+    run_method: Any, digits: Any, numpy_lenet: Any
+) -> None:
+    chosen = ("layers=[conv1,ip1]", "method.activations.images=[2,5,9]")
+    _, maps, units = run_method("activations", *chosen).blocks
+    compared = maps.blocks[0]
+    values = np.stack(
+        [numpy_lenet(digits.pixels[i].astype(np.float64) / 256)["conv1"] for i in (2, 5, 9)]
+    )
+    order = np.argsort(-values.var(axis=0).mean(axis=(0, 1)))[:12]
+    expected = values[..., order].transpose(0, 3, 1, 2).reshape(-1, *values.shape[1:3])
+    np.testing.assert_allclose(compared.tiles, expected, rtol=1e-3, atol=1e-3)
+    assert compared.columns == 12
+    assert compared.labels[13] == f"{digits.names[5]} · channel {order[1]}"
+    assert (compared.low, compared.high) == (compared.tiles.min(), compared.tiles.max())
+    assert "the 12 of 20 that differ most" in compared.caption.detail
+    assert not any(isinstance(block, Montage) for block in units.blocks)
+
+
+def test_images_are_compared_only_in_the_channels_and_room_there_is(run_method: Any) -> None:
+    keys = ("images=[0,1,2]", "channels=[4,2]", "max_side=52")
+    chosen = [f"method.activations.{key}" for key in keys]
+    compared = run_method("activations", "layers=[conv1]", *chosen).blocks[1].blocks[0]
+    assert len(compared.tiles) == 2 * 2  # two maps of 24 and a gap fit on either side
+    assert compared.caption.detail.endswith("the first 2 of 3 images")
+    assert {label.split("channel ")[1] for label in compared.labels} == {"4", "2"}
+
+
+def test_one_image_is_compared_with_none(run_method: Any) -> None:
+    maps = run_method("activations", "layers=[conv1]").blocks[1]
+    assert sum(isinstance(block, Montage) for block in maps.blocks) == 1
+    assert maps.layer == "conv1"

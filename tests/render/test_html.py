@@ -95,7 +95,7 @@ def test_every_linked_file_exists_and_no_picture_is_left_over(page, drawn):
     linked = {
         attributes[name]
         for _, attributes in page.elements
-        for name in ("src", "href", "srcset")
+        for name in ("src", "href", "srcset", "data-values")
         if attributes.get(name) and not attributes[name].startswith("#")
     }
     assert all((drawn / path).is_file() for path in linked)

@@ -200,3 +200,22 @@ def test_pictures_beyond_webps_size_are_png():
 @pytest.mark.parametrize(("shape", "size"), [((10, 10), (250, 250)), ((600, 512), (300, 256))])
 def test_thumbnails_are_about_as_wide_as_asked(shape, size):
     assert pictures.fitted(np.zeros((*shape, 3), np.uint8), 256).shape[:2] == size
+
+
+@pytest.mark.parametrize("frame", ["none", "far", "all"])
+@pytest.mark.parametrize(("interpolation", "zoom"), [("nearest", 1), ("bicubic", 3)])
+def test_the_grid_tells_where_each_tile_is(frame, interpolation, zoom):
+    shades = np.linspace(0, 1, 5)
+    tiles = np.broadcast_to(shades[:, None, None], (5, 4, 6))
+    block = montage(tiles, columns=2, gap=3, frame=frame, interpolation=interpolation, rows=4)
+    columns, gap, near, height, width, drawn, count = pictures.tile_grid(block, zoom)
+    picture = pictures.montage(block, zoom)
+    assert (columns, gap, height, width, drawn, count) == (2, 3, 4, 6, zoom, 5)
+    painted = pictures.painted(shades, 0.0, 1.0, "viridis")
+    for tile in range(count):
+        row, column = divmod(tile, columns)
+        top = near + row * (height * drawn + gap)
+        left = near + column * (width * drawn + gap)
+        part = picture[top : top + height * drawn, left : left + width * drawn]
+        assert part.shape == (height * drawn, width * drawn, 3)
+        assert (part == painted[tile]).all()
