@@ -52,7 +52,7 @@ def _checked(key: str, name: str, theme: str) -> str:
     except ValueError as error:
         raise ConfigError(
             f"The configuration is wrong at {key}: {name!r} is no colour.",
-            f"Give a name of CSS's or six digits in quotes: {key}=teal, '{key}=\"#0a7d5a\"'",
+            f"Give a name of CSS's or six digits in quotes: {key}=darkgreen, '{key}=\"#0a7d5a\"'",
         ) from error
     least, ground = _worst(colour, theme)
     if least < CONTRAST:

@@ -128,7 +128,7 @@ def page_within(view: View, assets: Assets, rendering: Rendering) -> Page:
 def _ledger(text: int, assets: Assets, rendering: Rendering, notes: tuple[str, ...]) -> Ledger:
     """The ledger of a page of so many bytes; its own bytes are the page's too."""
     taken = _taken(assets, rendering)
-    pictures = [path for path in assets.pictures() if path != THUMBNAIL]
+    pictures = _pictures(assets)
     scope = "report.html" if rendering.bundle == "single" else "report.html and assets/"
     if rendering.max_mb is not None:
         scope += f", at most {numbers.number(rendering.max_mb)} MB"
@@ -154,6 +154,10 @@ def _taken(assets: Assets, rendering: Rendering) -> dict[str, int]:
         coded = {path for path in sizes if not path.endswith((".css", ".js"))}
         return {path: weight(size) if path in coded else size for path, size in sizes.items()}
     return sizes
+
+
+def _pictures(assets: Assets) -> list[str]:
+    return [path for path in assets.pictures() if path != THUMBNAIL]
 
 
 def _is_values(path: str) -> bool:
@@ -213,7 +217,7 @@ class _Cuts:
         assets.shrink(factors)
         self._dropped += dropped
         self._factors.update(factors)
-        self._pictures = len(assets.pictures())
+        self._pictures = len(_pictures(assets))
         return bool(dropped or factors)
 
     def _planned(

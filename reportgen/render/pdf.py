@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,9 @@ from reportgen.core.errors import OutputError
 from reportgen.render.block_views import View
 from reportgen.render.templating import SHIPPED, Templates
 from reportgen.render.text import drawable, fonts_folder
+
+# Where an error is, in Typst's words, and what called it.
+_PLACE = re.compile(r"┌─ ([^\n:]+):(\d+):\d+")
 
 
 def render_pdf(
@@ -90,8 +94,20 @@ def _typeset(
             pdf_standards=wanted,
         )
     except typst.TypstError as error:
-        raise OutputError(f"report.pdf could not be typeset: {error}") from error
+        raise _fault(error, folder or Path(), templates) from error
     return document
+
+
+def _fault(error: typst.TypstError, folder: Path, templates: Templates) -> OutputError:
+    """The error as a person is told it: where in a template of the house's, if in any."""
+    for file, line in _PLACE.findall(error.diagnostic):
+        # Typst names files from where the command is run.
+        path, root = Path(file).resolve(), folder.resolve()
+        name = path.relative_to(root).as_posix() if path.is_relative_to(root) else file
+        name = "report.typ" if name == "main.typ" else name
+        if found := templates.blame(name, int(line), error.message):
+            return found
+    return OutputError(f"report.pdf could not be typeset: {error}")
 
 
 def _date(created: str) -> dict[str, int] | None:

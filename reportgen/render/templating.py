@@ -141,13 +141,19 @@ class Templates:
     def fault(self, error: Exception) -> OutputError | None:
         """The error as a person is told it, if a template of the house's is to blame."""
         place = _place(error)
-        if place is None or place[0].removeprefix(f"{FOLDER}/") not in self.own:
+        if place is None:
             return None
         said = str(error) or type(error).__name__
         if isinstance(error, jinja2.TemplateNotFound):
             said = f"there is no template {error.name!r}"
+        return self.blame(place[0].removeprefix(f"{FOLDER}/"), place[1], said)
+
+    def blame(self, name: str, line: int, said: str) -> OutputError | None:
+        """What went wrong in a line of a template; None if it is not the house's."""
+        if name not in self.own:
+            return None
         return OutputError(
-            f"{place[0]}, line {place[1]}: {said}.",
+            f"{FOLDER}/{name}, line {line}: {said.rstrip('.')}.",
             "Mend it in the folder that report.templates names.",
         )
 

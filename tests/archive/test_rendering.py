@@ -30,12 +30,12 @@ def test_a_report_of_a_house_is_whole_without_what_it_was_made_of(
     monkeypatch.setenv("SOURCE_DATE_EPOCH", "1700000000")
     folder = tmp_path / "report"
     logo = tmp_path / "logo.svg"
-    look = (f"report.templates={own}", f"report.logo={logo}", "report.accent=teal")
-    kinds = ("report.bundle=single", "report.pdf=a-3", "report.max_mb=0.11")
+    look = (f"report.templates={own}", f"report.logo={logo}", "report.accent=darkgreen")
+    kinds = ("report.bundle=single", "report.pdf=a-3", "report.max_mb=0.06")
     assert cli.run([*FEW, *look, *kinds, f"report.dir={folder}"]) == 0
     told = capsys.readouterr().out
-    assert "report.max_mb=0.11" in told
-    assert "report.max_mb=0.11" in (folder / "log.txt").read_text()
+    assert "report.max_mb=0.06" in told
+    assert "report.max_mb=0.06" in (folder / "log.txt").read_text()
     sums = (folder / SUMS).read_text()
     assert "templates/sections/ours.html.j2" in sums
     for path in (own / "sections" / "ours.html.j2", logo):
