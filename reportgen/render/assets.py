@@ -34,7 +34,7 @@ class Assets:
         self._names = Names()
         self._pictures: dict[bytes, str] = {}
         self._sketches: dict[str, Sketch] = {}
-        self._twins: set[str] = set()
+        self._twins: dict[str, str] = {}
         self._section = ""
 
     def begin(self, section: str) -> None:
@@ -80,7 +80,7 @@ class Assets:
         """Keeps an SVG in both dresses; returns what the templates need to show it."""
         src = self.add(name, ".svg", light)
         twin = self.add(f"{name}-dark", ".svg", dark)
-        self._twins.add(twin)
+        self._twins[twin] = src
         return {
             "src": src,
             "dark": twin,
@@ -105,6 +105,10 @@ class Assets:
     def pictures(self) -> list[str]:
         """Paths of all pictures; a drawing in two dresses is one."""
         return [path for path in self._files if _is_picture(path) and path not in self._twins]
+
+    def twins(self) -> list[str]:
+        """Paths of the drawings for dark pages, each of which has one for light pages."""
+        return [path for path in self._twins if path in self._files]
 
     def sizes(self) -> dict[str, tuple[int, int]]:
         """Height and width in pixels of the pictures that can be drawn smaller, by path."""

@@ -24,7 +24,7 @@ SHEET, SCRIPT = "assets/style.css", "assets/report.js"
 
 _MARK = b"<!-- ledger -->"
 # Pixels that a picture keeps on its shorter side.
-_SMALLEST = 16
+_SMALLEST = 32
 
 
 @dataclass(frozen=True)
@@ -104,7 +104,8 @@ class Page:
 def page_within(view: View, assets: Assets, rendering: Rendering) -> Page:
     """The page of a view, within the report's budget as far as it can be.
 
-    Values under the cursor go first, then pictures are drawn smaller, the largest first of each.
+    First go values under the cursor, then drawings for dark pages, where those for light ones can
+    stand; then pictures are drawn smaller. Of each the largest come first.
     """
     allowed = math.inf if rendering.max_mb is None else rendering.max_mb * 1e6
     cuts = _Cuts(rendering)
@@ -171,6 +172,7 @@ class _Cuts:
     def __init__(self, rendering: Rendering) -> None:
         self._rendering = rendering
         self._dropped: list[str] = []
+        self._twins: list[str] = []
         self._factors: dict[str, int] = {}
         self._pictures = 0
         self._failed = ""
@@ -182,13 +184,15 @@ class _Cuts:
         if self._dropped:
             count = numbers.counted(len(self._dropped), "file")
             found.append(f"Values under the cursor are left out {self._reason} ({count} of them).")
+        if self._twins:
+            count = numbers.counted(len(self._twins), "drawing")
+            found.append(f"{count} on dark pages are those of light ones {self._reason}.")
         if self._factors:
-            few = numbers.integer(len(self._factors))
-            size = _sizes(list(self._factors.values()))
+            few, all_ = len(self._factors), numbers.counted(self._pictures, "picture")
+            size = _sizes(list(self._factors.values()), "their" if few > 1 else "its")
             found.append(
-                f"{few} of {numbers.counted(self._pictures, 'picture')} "
-                f"{'is' if few == '1' else 'are'} drawn at {size} {self._reason}; each says so. "
-                "The arrays in arrays/ are whole."
+                f"{numbers.integer(few)} of {all_} {'are' if few > 1 else 'is'} drawn at {size} "
+                f"{self._reason}; each says so. The arrays in arrays/ are whole."
             )
         return (*found, *filter(None, [self._failed]))
 
@@ -207,18 +211,22 @@ class _Cuts:
     def deepen(self, assets: Assets, excess: float) -> bool:
         """Saves so many bytes, or about as many; False if nothing can be saved any more."""
         taken = _taken(assets, self._rendering)
-        dropped = []
-        for path in sorted(filter(_is_values, taken), key=lambda path: (-taken[path], path)):
-            if excess > 0:
-                dropped.append(path)
-                excess -= taken[path]
+        chosen: list[list[str]] = []
+        for some in (filter(_is_values, taken), assets.twins()):
+            chosen.append([])
+            for path in sorted(some, key=lambda path: (-taken[path], path)):
+                if excess > 0:
+                    chosen[-1].append(path)
+                    excess -= taken[path]
+        dropped, twins = chosen
         factors = self._planned(taken, assets.sizes(), excess)
-        assets.drop(dropped)
+        assets.drop([*dropped, *twins])
         assets.shrink(factors)
         self._dropped += dropped
+        self._twins += twins
         self._factors.update(factors)
         self._pictures = len(_pictures(assets))
-        return bool(dropped or factors)
+        return bool(dropped or twins or factors)
 
     def _planned(
         self, taken: dict[str, int], sizes: dict[str, tuple[int, int]], excess: float
@@ -238,8 +246,8 @@ class _Cuts:
 
     def shown(self, view: View) -> View:
         """The view without what is left out; figures say how small their pictures are drawn."""
-        made: View = self._told(view)[0] if self._dropped or self._factors else view
-        return made
+        cut = self._dropped or self._twins or self._factors
+        return self._told(view)[0] if cut else view
 
     def _told(self, value: Any) -> tuple[Any, list[int]]:
         """A part of the view, and the factors in it that no words tell yet."""
@@ -253,16 +261,19 @@ class _Cuts:
         found = [factor for _, more in fields.values() for factor in more]
         if made.get("values") in self._dropped:
             made["values"] = ""
+        if made.get("dark") in self._twins:
+            made["dark"] = ""
         if factor := self._factors.get(str(made.get("src"))):
             found.append(factor)
         if found and isinstance(made.get("detail"), str):
             said = made["detail"].rstrip()
             end = "" if not said or said[-1] in ".!?" else "."
-            made["detail"] = f"{said}{end} Drawn at {_sizes(found)} {self._reason}.".lstrip()
+            made["detail"] = f"{said}{end} Drawn at {_sizes(found, 'its')} {self._reason}.".lstrip()
             found = []
         return made, found
 
 
-def _sizes(factors: list[int]) -> str:
+def _sizes(factors: list[int], whose: str) -> str:
     low, high = min(factors), max(factors)
-    return f"1/{low} of its size" if low == high else f"1/{low} to 1/{high} of its size"
+    share = f"1/{low}" if low == high else f"1/{low} to 1/{high}"
+    return f"{share} of {whose} size"

@@ -16,8 +16,7 @@ from playwright.sync_api import Browser, Page
 
 from reportgen.core.report import Rendering
 from reportgen.render.report import render_report
-
-from ..render.sample import report
+from tests.render.sample import report
 
 JENKINS = "sandbox; default-src 'none'; img-src 'self'; style-src 'self'"
 MISSING = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"

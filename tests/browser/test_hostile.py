@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,7 @@ from pypdf import PdfReader
 from reportgen.core.report import Section
 from reportgen.render.report import render_report
 from reportgen.render.text import printable
-
-from ..render.sample import HOSTILE, every_block, report
+from tests.render.sample import HOSTILE, every_block, report
 
 NAMES = (
     *HOSTILE,
@@ -41,7 +41,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> Path:
             intro=name,
             skipped="" if number else name,
             settings={name: name},
-            command=f"reportgen x='{name}'",
+            command=shlex.join(["reportgen", f"x={name}"]),
             blocks=every_block(np.random.default_rng(number), name)[-2 if number % 3 else 0 :],
         )
         for number, name in enumerate(NAMES)

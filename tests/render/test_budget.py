@@ -104,7 +104,7 @@ def test_what_cannot_fit_says_by_how_much_and_keeps_pixels_to_look_at(tmp_path):
     ledger = render_report(noisy(max_mb=0.01), tmp_path)
     assert "more than report.max_mb=0.01 allows" in ledger.notes[-1]
     assert ledger.notes[-1] in (tmp_path / "report.html").read_text()
-    assert all(min(size) >= 16 or max(size) == 6 for size in sizes(tmp_path).values())
+    assert all(min(size) >= 32 or max(size) == 6 for size in sizes(tmp_path).values())
 
 
 def test_a_cut_report_is_the_same_bytes_again(tmp_path):
@@ -114,6 +114,23 @@ def test_a_cut_report_is_the_same_bytes_again(tmp_path):
         if path.is_file():
             other = tmp_path / "second" / path.relative_to(tmp_path / "first")
             assert path.read_bytes() == other.read_bytes()
+
+
+def test_drawings_for_dark_pages_go_before_pictures_are_made_smaller(tmp_path):
+    whole = render_report(report(), tmp_path / "whole").size
+    budget = (whole - 20_000) / 1e6
+    made = replace(report(), rendering=Rendering(max_mb=budget))
+    ledger = render_report(made, tmp_path / "cut")
+    assert ledger.size <= budget * 1e6
+    assert re.fullmatch(r"[12] drawings? on dark pages .*", ledger.notes[0])
+    assert len(ledger.notes) == 1
+    before, after = (
+        {path.name for path in (tmp_path / name / "assets").iterdir()} for name in ("whole", "cut")
+    )
+    assert after < before
+    assert all("-dark" in name for name in before - after)
+    page = (tmp_path / "cut" / "report.html").read_text()
+    assert not [name for name in before - after if name in page]
 
 
 def with_values(rendering):
