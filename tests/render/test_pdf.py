@@ -95,7 +95,10 @@ def test_without_a_known_date_there_is_none(reader):
 
 
 def test_with_a_date_it_is_pdf_a(tmp_path):
-    found = made(report(created="2026-01-02T03:04:05+00:00"), tmp_path)
+    """With pictures that are enlarged, and one that is not."""
+    large = Section(method="w", title="W", blocks=(montage(np.zeros((1, 500, 500))),))
+    dated = report(created="2026-01-02T03:04:05+00:00")
+    found = made(replace(dated, sections=(*dated.sections, large)), tmp_path)
     assert found.metadata.creation_date.isoformat().startswith("2026-01-02T03:04:05")
     xmp = found.xmp_metadata.stream.get_data()
     assert b"pdfaid:part" in xmp
