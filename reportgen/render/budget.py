@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import heapq
 import math
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar
 
 from reportgen.core.report import Rendering
 from reportgen.render import numbers
@@ -23,6 +23,8 @@ from reportgen.render.thumbnail import PATH as THUMBNAIL
 SHEET, SCRIPT = "assets/style.css", "assets/report.js"
 
 _MARK = b"<!-- ledger -->"
+T = TypeVar("T")
+
 # Pixels that a picture keeps on its shorter side.
 _SMALLEST = 32
 
@@ -112,6 +114,8 @@ def page_within(view: View, assets: Assets, rendering: Rendering) -> Page:
     while True:
         shown = cuts.shown(view)
         text = render_html(shown, assets.templates)
+        if rendering.bundle == "single":
+            text = single(text.decode(), _without_thumbnail(assets.files())).encode()
         ledger = _ledger(len(text), assets, rendering, cuts.notes)
         excess = ledger.size - allowed
         if excess <= 0 or not cuts.deepen(assets, excess):
@@ -120,41 +124,50 @@ def page_within(view: View, assets: Assets, rendering: Rendering) -> Page:
         cuts.give_up(excess)
         ledger = _ledger(len(text), assets, rendering, cuts.notes)
     html = text.replace(_MARK, render_ledger(ledger.view(), assets.templates), 1)
-    if rendering.bundle == "single":
-        inside = {path: content for path, content in assets.files().items() if path != THUMBNAIL}
-        html = single(html.decode(), inside).encode()
     return Page(html, {**shown, "ledger": ledger.view()}, ledger)
 
 
 def _ledger(text: int, assets: Assets, rendering: Rendering, notes: tuple[str, ...]) -> Ledger:
     """The ledger of a page of so many bytes; its own bytes are the page's too."""
+    inside = rendering.bundle == "single"
     taken = _taken(assets, rendering)
     pictures = _pictures(assets)
-    scope = "report.html" if rendering.bundle == "single" else "report.html and assets/"
+    scope = "report.html" if inside else "report.html and assets/"
     if rendering.max_mb is not None:
         scope += f", at most {numbers.number(rendering.max_mb)} MB"
 
-    def entry(section: str, own: int) -> Entry:
+    def entry(section: str) -> Entry:
         return Entry(
-            section or "Page, style and script",
+            section,
             sum(assets.owners[path] == section for path in pictures),
-            own + sum(size for path, size in taken.items() if assets.owners[path] == section),
+            sum(size for path, size in taken.items() if assets.owners[path] == section),
         )
 
-    sections = [entry(name, 0) for name in dict.fromkeys(assets.owners.values()) if name]
-    draft = Ledger((entry("", text), *sections), scope, notes)
-    page = text + len(render_ledger(draft.view(), assets.templates))
-    return Ledger((entry("", page), *sections), scope, notes)
+    sections = [entry(name) for name in dict.fromkeys(assets.owners.values()) if name]
+    rest = text + sum(0 if inside else size for size in taken.values())
+    rest -= sum(found.size for found in sections)
+    page = Entry("Page, style and script", entry("").pictures, rest)
+    draft = Ledger((page, *sections), scope, notes)
+    page = replace(page, size=rest + len(render_ledger(draft.view(), assets.templates)))
+    return Ledger((page, *sections), scope, notes)
 
 
 def _taken(assets: Assets, rendering: Rendering) -> dict[str, int]:
     """Bytes that each file adds to what the page takes."""
     sizes = {path: len(content) for path, content in assets.files().items()}
-    if rendering.bundle == "single":
-        sizes.pop(THUMBNAIL, None)
-        coded = {path for path in sizes if not path.endswith((".css", ".js"))}
-        return {path: weight(size) if path in coded else size for path, size in sizes.items()}
-    return sizes
+    if rendering.bundle == "dir":
+        return sizes
+    coded = set(assets.pictures())
+    coded.update(assets.twins())
+    return {
+        path: weight(size) if path in coded else size
+        for path, size in _without_thumbnail(sizes).items()
+    }
+
+
+def _without_thumbnail(files: dict[str, T]) -> dict[str, T]:
+    """What is put into a single page: the thumbnail is for the index page of a sweep."""
+    return {path: found for path, found in files.items() if path != THUMBNAIL}
 
 
 def _pictures(assets: Assets) -> list[str]:
@@ -186,7 +199,7 @@ class _Cuts:
             found.append(f"Values under the cursor are left out {self._reason} ({count} of them).")
         if self._twins:
             count = numbers.counted(len(self._twins), "drawing")
-            found.append(f"{count} on dark pages are those of light ones {self._reason}.")
+            found.append(f"Dark pages show {count} in light colours {self._reason}.")
         if self._factors:
             few, all_ = len(self._factors), numbers.counted(self._pictures, "picture")
             size = _sizes(list(self._factors.values()), "their" if few > 1 else "its")
