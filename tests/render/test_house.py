@@ -4,6 +4,7 @@ import io
 import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -202,6 +203,17 @@ def test_what_shows_only_with_a_report_is_one_message_and_no_page(name, text, me
     with pytest.raises(OutputError, match=message):
         made(tmp_path / "report", templates=folder)
     assert not (tmp_path / "report" / "report.html").exists()
+
+
+def test_the_readmes_section_is_one(tmp_path):
+    text = (Path(__file__).parents[2] / "README.md").read_text()
+    found = re.findall(r"```(?:jinja|typst)\n((?:\{#|//) own/(\S+):.*?)```", text, re.DOTALL)
+    assert len(found) == 2
+    files = {name.replace("/", "__"): content for content, name in found}
+    folder = made(tmp_path / "report", templates=folder_of(tmp_path / "own", **files))
+    assert "<p>conv1: 1 failure</p>" in page_of(folder)
+    assert '<a href="#10-sign-off">Sign off</a>' in page_of(folder)
+    assert "conv1: 1 failure" in words_of(folder)
 
 
 def test_a_houses_section_cannot_unescape_names_by_accident(tmp_path):
