@@ -10,19 +10,21 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from xml.etree import ElementTree
 
 import jinja2
 from PIL import Image
 
-from reportgen.config import ReportConfig
 from reportgen.core.errors import ConfigError, OutputError, did_you_mean
 from reportgen.core.report import Rendering
 from reportgen.render import pdf
 from reportgen.render.accent import accents
 from reportgen.render.assets import Assets
 from reportgen.render.templating import FOLDER, Templates, names
+
+if TYPE_CHECKING:
+    from reportgen.config import ReportConfig
 
 _NAME = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]*/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _ADDED = {"sections": (".html.j2", ".typ"), "style": (".css",), "script": (".js",)}

@@ -11,9 +11,11 @@ from collections.abc import Mapping
 _LINK = re.compile(r'<link rel="stylesheet" href="(assets/[^"]+)">')
 _SCRIPT = re.compile(r'<script src="(assets/[^"]+)" defer></script>\n?')
 _POLICY = re.compile(r'(<meta http-equiv="Content-Security-Policy" content=")[^"]*(">)')
-# What ids and pictures a page has, in their order. Names from elsewhere cannot look like this:
-# their quotation marks are escaped.
+# Tags, and what matters in them. Names from elsewhere cannot look like these: their brackets and
+# quotation marks are escaped.
+_TAG = re.compile(r"<(\w+) [^<>]*>")
 _PART = re.compile(r' (id|src|href)="([^"]*)"')
+_SHOWN = re.compile(r'<img [^<>]*?\bsrc="([^"]*)"')
 _KINDS = {
     ".webp": "image/webp",
     ".png": "image/png",
@@ -61,28 +63,33 @@ def weight(size: int) -> int:
 
 def _with_pictures(page: str, files: Mapping[str, bytes]) -> tuple[str, list[str]]:
     """The page with its pictures in it, and the rules of the style sheet that show some of them."""
-    shown = Counter(path for key, path in _PART.findall(page) if key == "src" and path in files)
+    shown = Counter(path for path in _SHOWN.findall(page) if path in files)
     often = [path for path, times in shown.items() if times > 1]
     numbers = {path: number for number, path in enumerate(often, 1)}
     near = "top"
 
-    def replaced(found: re.Match[str]) -> str:
-        nonlocal near
-        key, value = found[1], found[2]
-        if key == "id":
-            near = value
-        elif value in numbers and key == "src":
-            return f' src="{_CLEAR}" data-picture="{numbers[value]}"'
-        elif value in files:
+    def part(tag: str, key: str, value: str) -> str:
+        if tag == "img" and value in numbers:
+            return f'src="{_CLEAR}" data-picture="{numbers[value]}"'
+        if tag == "a":
             # Browsers follow no link to data; the picture itself is enlarged by the script.
-            return f' href="#{near}"' if key == "href" else f' src="{_uri(value, files[value])}"'
-        return found[0]
+            return f'href="#{near}"'
+        return f'{key}="{_uri(value, files[value])}"'
+
+    def tag(found: re.Match[str]) -> str:
+        nonlocal near
+        for key, value in _PART.findall(found[0]):
+            near = value if key == "id" else near
+        return _PART.sub(
+            lambda inner: f" {part(found[1], *inner.groups())}" if inner[2] in files else inner[0],
+            found[0],
+        )
 
     rules = [
         f'img[data-picture="{number}"] {{ content: url("{_uri(path, files[path])}"); }}'
         for path, number in numbers.items()
     ]
-    return _PART.sub(replaced, page), rules
+    return _TAG.sub(tag, page), rules
 
 
 def _uri(path: str, content: bytes) -> str:

@@ -99,6 +99,13 @@ def test_a_link_to_a_picture_leads_to_its_figure():
     assert '<a href="#first"><img src="data:image/webp;base64,b25l"></a>' in single(PAGE, FILES)
 
 
+def test_a_sheet_that_drawings_use_parts_of_is_inside():
+    sheet = '<svg><image id="sheet" href="assets/one.webp" width="9"/></svg>'
+    made = single(PAGE.replace("</body>", f"{sheet}</body>"), FILES)
+    inside = '<image id="sheet" href="data:image/webp;base64,b25l" width="9"/>'
+    assert inside in made
+
+
 def test_what_only_looks_like_a_link_stays_text():
     made = single(PAGE, FILES)
     assert "<p>src=&#34;assets/one.webp&#34; &lt;/body&gt;</p>" in made
