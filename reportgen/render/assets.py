@@ -23,12 +23,10 @@ class Assets:
 
     Attributes:
       templates: that drawings are made by.
-      owners: the section that each file was first shown in, by path; empty for the page itself.
     """
 
     def __init__(self, painter: Painter, templates: Templates = SHIPPED) -> None:
         self.templates = templates
-        self.owners: dict[str, str] = {}
         self._painter = painter
         self._files: dict[str, bytes | Future[bytes]] = {}
         self._names = Names()
@@ -36,6 +34,7 @@ class Assets:
         self._sketches: dict[str, Sketch] = {}
         self._twins: dict[str, str] = {}
         self._section = ""
+        self._owners: dict[str, str] = {}
 
     def begin(self, section: str) -> None:
         """Files that are kept from now on are this section's; the page's own if it is empty."""
@@ -50,7 +49,11 @@ class Assets:
     def keep(self, path: str, content: bytes | Future[bytes]) -> None:
         """Keeps a file whose path is given."""
         self._files[path] = content
-        self.owners[path] = self._section
+        self._owners.setdefault(path, self._section)
+
+    def owner(self, path: str) -> str:
+        """The section that a file was first kept in; empty for the page itself."""
+        return self._owners.get(path, "")
 
     def picture(self, name: str, sketch: Sketch, alt: str) -> dict[str, Any]:
         """Keeps a picture; returns what the templates need to show it.
@@ -122,7 +125,7 @@ class Assets:
     def drop(self, paths: Iterable[str]) -> None:
         """Leaves files out."""
         for path in paths:
-            del self._files[path], self.owners[path]
+            del self._files[path]
 
     def write(self, folder: Path, only: str = "") -> None:
         """Writes all files, or one, below the report's folder; others there stay."""

@@ -139,11 +139,11 @@ def _ledger(text: int, assets: Assets, rendering: Rendering, notes: tuple[str, .
     def entry(section: str) -> Entry:
         return Entry(
             section,
-            sum(assets.owners[path] == section for path in pictures),
-            sum(size for path, size in taken.items() if assets.owners[path] == section),
+            sum(assets.owner(path) == section for path in pictures),
+            sum(size for path, size in taken.items() if assets.owner(path) == section),
         )
 
-    sections = [entry(name) for name in dict.fromkeys(assets.owners.values()) if name]
+    sections = [entry(name) for name in dict.fromkeys(map(assets.owner, taken)) if name]
     rest = text + sum(0 if inside else size for size in taken.values())
     rest -= sum(found.size for found in sections)
     page = Entry("Page, style and script", entry("").pictures, rest)
