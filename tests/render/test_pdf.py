@@ -12,6 +12,7 @@ from reportgen.render.assets import Assets
 from reportgen.render.painter import Painter
 from reportgen.render.pdf import render_pdf
 from reportgen.render.report import render_report
+from reportgen.render.templating import SHIPPED, names
 from reportgen.render.view import report_view
 
 from .sample import HOSTILE, montage, report
@@ -103,6 +104,12 @@ def test_with_a_date_it_is_pdf_a(tmp_path):
     xmp = found.xmp_metadata.stream.get_data()
     assert b"pdfaid:part" in xmp
     assert b"pdfuaid:part" in xmp
+
+
+def test_no_template_asks_for_pictures_to_be_smoothed():
+    """PDF/A refuses them, and only a dated report with a large picture would tell."""
+    asking = [name for name in names(".typ") if b'"smooth"' in SHIPPED.read(name)]
+    assert asking == []
 
 
 DATED = "2026-01-02T03:04:05+00:00"
