@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _NAME = re.compile(r"([A-Za-z0-9_][A-Za-z0-9_-]*/)?[A-Za-z0-9_][A-Za-z0-9_.-]*")
 _ADDED = {"sections": (".html.j2", ".typ"), "style": (".css",), "script": (".js",)}
+_PACKAGE = re.compile(r'"(@[\w-]+/[^"]*)"')
 _LOGO_BYTES = 1 << 20
 _LOGOS = {"PNG": ".png", "WEBP": ".webp", "JPEG": ".jpg"}
 _LENGTH = re.compile(r"\s*([0-9.]+)\s*(px|pt|mm|cm|in)?\s*")
@@ -152,6 +153,12 @@ def _check_texts(files: Mapping[str, bytes]) -> None:
             texts[name] = content.decode()
         except UnicodeDecodeError as error:
             raise ConfigError(f"{FOLDER}/{name} is no UTF-8 text: {error}.") from error
+        if name.endswith(".typ") and (package := _PACKAGE.search(texts[name])):
+            raise ConfigError(
+                f"{FOLDER}/{name} imports the package {package[1]}, which would be loaded from a "
+                "host: a report is drawn offline.",
+                "Copy what is needed of it into a file of yours.",
+            )
     templates = Templates(texts)
     for name in texts:
         if name.endswith(".j2"):

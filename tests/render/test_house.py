@@ -158,6 +158,7 @@ def test_a_kept_file_that_is_gone_or_damaged_is_told(ours, tmp_path):
         ("blocks/montag.html.j2", "x", r"holds blocks/montag\.html\.j2: no template"),
         ("style/a.scss", "x", r"holds style/a\.scss: no template"),
         ("sections/Ä.typ", "x", "no template has this name"),
+        ("sections/a.typ", '#import "@preview/x:1.0.0": y', r"package @preview/x:1\.0\.0, which"),
     ],
 )
 def test_a_slip_is_told_before_anything_is_computed(name, text, message, tmp_path):
