@@ -12,8 +12,20 @@ from reportgen.render import numbers
 from reportgen.render.assets import Assets
 from reportgen.render.block_views import Place, View, block_view, finding_view
 from reportgen.render.layout import rows
+from reportgen.render.strip import strip
 from reportgen.render.text import Names, printable, slug
 
+_RESERVED = (
+    "top",
+    "summary",
+    "findings",
+    "about",
+    "contents",
+    "run",
+    "provenance",
+    "model",
+    "data",
+)
 _CLASSES_SHOWN = 12
 _ORDER = re.compile(r"^\d+[-_]+")
 _SEVERITIES = ("fail", "warn", "info")
@@ -24,7 +36,7 @@ _FIGURES = frozenset(
 
 def report_view(report: Report, assets: Assets) -> View:
     """Everything the templates print, in order, as text; pictures are drawn into ``assets``."""
-    ids = Names("top", "summary", "findings", "contents", "run", "provenance", "model", "data")
+    ids = Names(*_RESERVED)
     sections = [_section(section, assets, ids) for section in report.sections]
     extras = [_extra(name, assets, ids) for name in assets.templates.sections]
     assets.begin("")
@@ -35,6 +47,8 @@ def report_view(report: Report, assets: Assets) -> View:
         "banners": list(report.banners),
         "verdict": _verdict(report.findings),
         "metrics": metrics_view(alone),
+        "facts": _facts(report),
+        "strip": strip((section, walk_rows(section["rows"])) for section in sections),
         "maps": block_view(maps, Place("summary", 3, assets, ids, "")) if maps else None,
         "model": {
             "name": report.model.name,
@@ -90,7 +104,8 @@ def _section(section: Section, assets: Assets, ids: Names) -> View:
     place = Place(own, 3, assets, ids, section.command)
     drawn = [block_view(block, place) for block in section.blocks]
     groups = [block for block in drawn if block["type"] == Group.type]
-    figures = sum(view["type"] in _FIGURES for view in _walk(drawn))
+    laid_out = rows(drawn)
+    figures = sum(view["type"] in _FIGURES for view in walk_rows(laid_out))
     return {
         "id": own,
         "method": section.method,
@@ -105,18 +120,19 @@ def _section(section: Section, assets: Assets, ids: Names) -> View:
             {"name": str(name), "value": numbers.setting(value)}
             for name, value in section.settings.items()
         ],
-        "rows": rows(drawn),
+        "rows": laid_out,
         "groups": [{"id": group["id"], "title": group["title"]} for group in groups],
         "outcome": "skipped" if section.skipped else numbers.counted(figures, "figure"),
     }
 
 
-def _walk(views: list[View]) -> Iterator[View]:
-    for view in views:
-        yield view
-        if view["type"] == Group.type:
-            for row in view["rows"]:
-                yield from _walk([*row["main"], *row["side"]])
+def walk_rows(rows: list[View]) -> Iterator[View]:
+    """All blocks of rows, those of groups after the group."""
+    for row in rows:
+        for block in (*row["main"], *row["side"]):
+            yield block
+            if block["type"] == Group.type:
+                yield from walk_rows(block["rows"])
 
 
 def _verdict(findings: tuple[Finding, ...]) -> View:
@@ -129,6 +145,22 @@ def _verdict(findings: tuple[Finding, ...]) -> View:
     if counts["warn"]:
         return {"severity": "warn", "text": numbers.counted(counts["warn"], "warning")}
     return {"severity": "good", "text": "No warnings"}
+
+
+def _facts(report: Report) -> list[View]:
+    """The report in a line: what, how large, which weights, on what, when."""
+    model, data, made = report.model, report.data, report.provenance
+    weights = "random weights" if model.weights_random else f"weights {model.weights_sha256[:12]}"
+    images = numbers.counted(data.count, "image")
+    return _filled(
+        _row("Architecture", f"{model.architecture.rpartition(':')[2]} ({model.framework})"),
+        _row("Parameters", f"{numbers.quantity(model.parameters)} parameters"),
+        _row("FLOPs for one image", f"{numbers.quantity(model.flops)} FLOPs"),
+        _row("Weights, SHA-256", weights),
+        _row("Data", f"{images}, {data.source}" if data.count else "no images"),
+        _row("Device", made.device),
+        _row("Created", made.created),
+    )
 
 
 def _row(name: str, value: str, style: str = "") -> View:
