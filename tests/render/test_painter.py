@@ -101,7 +101,7 @@ def test_equal_pictures_are_drawn_once_and_are_one_file(tmp_path):
         "colorbar-rdbu-r.webp",
     ]
     page = (tmp_path / "report.html").read_text()
-    assert page.count('src="assets/a-heatmap-overlay.webp"') == 2
+    assert page.count('src="assets/a-heatmap-overlay.webp"') == 3  # in the strip too
 
 
 @pytest.mark.parametrize(
