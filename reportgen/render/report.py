@@ -33,7 +33,7 @@ def render_report(report: Report, folder: Path, painter: Painter | None = None) 
         view = report_view(report, assets)
         small = thumbnail.thumbnail(report)
         if small is not None:
-            assets.keep(thumbnail.PATH, small)
+            assets.keep(thumbnail.PATH, small.png())
         assets.keep("assets/style.css", templating.stylesheet())
         assets.keep("assets/report.js", templating.script())
         assets.write(folder)

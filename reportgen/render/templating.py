@@ -12,7 +12,7 @@ from reportgen.core.errors import OutputError
 
 # In their order: later rules win, and scripts use what the first one holds.
 _SHEETS = ("base", "page", "blocks", "units", "viewer", "sweep", "paper")
-_SCRIPTS = ("base", "theme", "contents", "montages", "units", "viewer")
+_SCRIPTS = ("base", "theme", "contents", "montages", "units", "viewer", "sweep")
 
 
 def templates_dir() -> Path:

@@ -15,15 +15,18 @@ from reportgen.render.text import Names, printable, slug
 
 _CLASSES_SHOWN = 12
 _SEVERITIES = ("fail", "warn", "info")
+_RESERVED = ("top", "summary", "findings", "contents", "run", "provenance", "model", "data")
 _FIGURES = frozenset(
-    {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"} | {"comparison"}
+    {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"}
+    | {"comparison", "bars"}
 )
 
 
 def report_view(report: Report, assets: Assets) -> View:
     """Everything the templates print, in order, as text; pictures are drawn into ``assets``."""
-    ids = Names("top", "summary", "findings", "contents", "run", "provenance", "model", "data")
-    sections = [_section(section, assets, ids) for section in report.sections]
+    ids = Names(*_RESERVED)
+    named = zip(_section_ids(report, ids), report.sections, strict=True)
+    sections = [_section(own, section, assets, ids) for own, section in named]
     alone, maps = headline(report.metrics)
     view: View = {
         "title": report.title,
@@ -66,8 +69,18 @@ def metrics_view(metrics: Mapping[str, float]) -> list[View]:
     return [{"name": name, "value": numbers.cell(value, name)} for name, value in metrics.items()]
 
 
-def _section(section: Section, assets: Assets, ids: Names) -> View:
-    own = ids.take(slug(section.method))
+def section_titles(report: Report) -> dict[str, str]:
+    """Titles of a report's sections by the ids that its page has them under."""
+    ids = _section_ids(report, Names(*_RESERVED))
+    return {own: section.title for own, section in zip(ids, report.sections, strict=True)}
+
+
+def _section_ids(report: Report, ids: Names) -> list[str]:
+    """Taken before all others, so that a link into a report needs nothing but its methods."""
+    return [ids.take(slug(section.method)) for section in report.sections]
+
+
+def _section(own: str, section: Section, assets: Assets, ids: Names) -> View:
     place = Place(own, 3, assets, ids, section.command)
     drawn = [block_view(block, place) for block in section.blocks]
     groups = [block for block in drawn if block["type"] == Group.type]
