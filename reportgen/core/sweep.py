@@ -8,6 +8,9 @@ from dataclasses import dataclass, field
 
 from reportgen.core.report import Report
 
+COUNTS = ("failures", "warnings", "parameters", "FLOPs")
+"""Headline numbers that every report has."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class SweepJob:
@@ -41,13 +44,8 @@ class SweepJob:
 def headline_numbers(report: Report) -> dict[str, float]:
     """What reports are compared by: their metrics, what they warn of, the size of the network."""
     counted = Counter(finding.severity for finding in report.findings)
-    return {
-        **report.metrics,
-        "failures": counted["fail"],
-        "warnings": counted["warn"],
-        "parameters": report.model.parameters,
-        "FLOPs": report.model.flops,
-    }
+    every = counted["fail"], counted["warn"], report.model.parameters, report.model.flops
+    return {**report.metrics, **dict(zip(COUNTS, every, strict=True))}
 
 
 def settings_of(overrides: Iterable[str]) -> dict[str, str]:

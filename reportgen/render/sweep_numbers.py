@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from reportgen.core.sweep import SweepJob
+from reportgen.core.sweep import COUNTS, SweepJob
 from reportgen.render import numbers
 from reportgen.render.text import printable
 
@@ -28,7 +28,8 @@ def compared(jobs: Sequence[SweepJob]) -> View:
       ``highest``, ``lowest`` or none); ``reference``: the number of the first job with a report.
     """
     reports = [job for job in jobs if job.folder]
-    names = list(dict.fromkeys(name for job in jobs for name in job.metrics))
+    found = dict.fromkeys(name for job in jobs for name in job.metrics)
+    names = sorted(found, key=lambda name: name in COUNTS)
     shared = [name for name in names if len(reports) > 1 and _is_shared(reports, name)]
     differing = [name for name in names if name not in shared]
     reference = reports[0] if len(reports) > 1 else None

@@ -87,7 +87,9 @@ def _tiles(title: str, block: Montage) -> Thumbnail:
     count, *size = block.tiles.shape[:3]
     across = min(_TILES, max(2, _WIDTH // max(size)), math.ceil(math.sqrt(count)))
     part = replace(block, tiles=block.tiles[: across**2], labels=(), columns=across, rows=1)
-    return Thumbnail(f"{title}: {block.caption.title}", partial(pictures.montage, part))
+    own = block.caption.title
+    shown = own if own.startswith(title) else f"{title}: {own}"
+    return Thumbnail(shown, partial(pictures.montage, part))
 
 
 def _overlays(title: str, blocks: list[Any]) -> Thumbnail | None:

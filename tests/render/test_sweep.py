@@ -200,6 +200,11 @@ def test_numbers_that_all_reports_share_are_set_apart():
     assert found["differing"] == ["accuracy"]
 
 
+def test_metrics_come_before_what_every_report_has():
+    found = compared(measured({"warnings": 0}, {"accuracy": 0.5, "warnings": 1}))
+    assert found["differing"] == ["accuracy", "warnings"]
+
+
 def test_a_number_that_one_report_lacks_is_not_shared():
     assert compared(measured({"accuracy": 0.5}, {}))["differing"] == ["accuracy"]
 
