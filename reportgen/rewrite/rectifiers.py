@@ -20,11 +20,18 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from reportgen.rewrite.elementwise import Function, functions, onwards
 from reportgen.rewrite.inline import changed_inside, inlined, retraced
 from reportgen.rewrite.interpreter import bodies
+from reportgen.rewrite.marks import mark_p
+from reportgen.rewrite.signs import never_negative
 
 Backward = OneOf["guided", "deconvnet"]
 
 _POSITIVE = np.array([8.0, 16.0, 32.0])
 _SMALL = np.array([0.01, 0.1, 0.5, 1.0, 2.0, 3.0])
+# Operations whose output is never above zero where no input is.
+_UNCHANGED = frozenset(
+    {"layer", "copy", "reshape", "squeeze", "expand_dims", "transpose", "convert_element_type"}
+    | {"reduce_window_max", "reduce_max"}
+)
 _NUMBERS = np.sort(np.concatenate([-_POSITIVE, -_SMALL, [0.0], _SMALL, _POSITIVE]))
 
 
@@ -87,6 +94,45 @@ _rectified.defvjp(_forward, _backward)
 def rectifiers(closed: ClosedJaxpr) -> tuple[str, ...]:
     """The kind of every rectifier of a program: ``ReLU``, ``leaky ReLU`` or ``smooth``."""
     return tuple(_kinds(_plain(closed).jaxpr))
+
+
+def rectified_layers(closed: ClosedJaxpr) -> frozenset[str]:
+    """Modules whose output is rectified: a unit of theirs that is never above zero is a dead one.
+
+    The rectifier (ReLU) is in the module, or the next to take its output, or takes what maximum
+    pooling makes of it. What is added, scaled or normalised first is another value, and GELU and
+    its like leave something of every unit.
+
+    Returns:
+      Their paths; of one that is called several times, if all calls are so. Layers inside of loops
+      are not told of.
+    """
+    jaxpr = _plain(closed).jaxpr
+    found = [one.function for one in _found(jaxpr).values() if one.kind == "ReLU"]
+    uses = _uses(jaxpr)
+    readers = {id(eqn) for function in found for eqn in function.eqns}
+    sources = {function.source for function in found}
+    positive = never_negative(jaxpr) | {function.output for function in found}
+
+    def goes_on(variable: Any) -> bool:
+        return bool(uses.get(variable)) and all(
+            eqn is not None
+            and (
+                (variable in sources and id(eqn) in readers)
+                or (eqn.primitive.name in _UNCHANGED and goes_on(eqn.outvars[0]))
+            )
+            for eqn, _ in uses[variable]
+        )
+
+    rectified: dict[str, bool] = {}
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name in _UNCHANGED and eqn.invars[0] in positive:
+            positive.add(eqn.outvars[0])
+        if eqn.primitive is mark_p:
+            path = eqn.params["path"]
+            one = eqn.invars[0] in positive or goes_on(eqn.outvars[0])
+            rectified[path] = one and rectified.get(path, True)
+    return frozenset(path for path, every in rectified.items() if every)
 
 
 def _plain(closed: ClosedJaxpr) -> ClosedJaxpr:
