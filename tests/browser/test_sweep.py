@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Page
+from playwright.sync_api import Browser, Page
 
 from reportgen.core.sweep import SweepJob
 from reportgen.render.report import render_report
@@ -129,6 +132,39 @@ def test_the_menu_moves_both_reports(opened: Opened, sweep: Path) -> None:
             "location.hash === '#weights' && scrollY > 0 && "
             "Math.abs(document.getElementById('weights').getBoundingClientRect().top) < 99"
         )
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+def settled(page: Page, wanted: list[int]) -> list[int]:
+    """How far both reports are scrolled, once that is as it should be, or after some time."""
+    found: list[int] = []
+    for _ in range(50):
+        found = [frame.evaluate("scrollY") for frame in page.frames if frame.parent_frame]
+        if found == wanted:
+            break
+        page.wait_for_timeout(100)
+    return found
+
+
+def test_reports_from_a_server_scroll_together(browser: Browser, sweep: Path) -> None:
+    served = partial(Quiet, directory=str(sweep.parent))
+    with ThreadingHTTPServer(("127.0.0.1", 0), served) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.goto(f"http://127.0.0.1:{server.server_port}/index.html#compare=0,3")
+        page.locator(".compare-frames").scroll_into_view_if_needed()
+        page.locator("iframe").first.hover()
+        page.mouse.wheel(0, 600)
+        assert settled(page, [600, 600]) == [600, 600]
+        page.locator("iframe").last.hover()
+        page.mouse.wheel(0, -250)
+        assert settled(page, [350, 350]) == [350, 350]
+        page.close()
+        server.shutdown()
 
 
 def test_a_failed_job_is_compared_by_its_message(opened: Opened, sweep: Path) -> None:

@@ -279,6 +279,12 @@ def test_reports_may_be_framed_and_nothing_else(tmp_path):
     assert "unsafe" not in policy
 
 
+def test_nothing_is_inline_that_a_strict_policy_forbids(tmp_path):
+    for tag, attributes in page(tmp_path).elements:
+        assert tag not in ("style", "iframe", "form", "svg")
+        assert not [name for name in attributes if name == "style" or name.startswith("on")]
+
+
 def test_headline_numbers_are_metrics_findings_and_the_size_of_the_network():
     found = headline_numbers(report())
     assert found["accuracy"] == 0.973125
