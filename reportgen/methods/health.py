@@ -211,10 +211,11 @@ def _values(found: Iterable[float | None]) -> np.ndarray:
 
 def _parts(found: Sequence[Health]) -> Iterator[tuple[str, Sequence[Health]]]:
     """As many layers as one plot holds, with words for each part where there are several."""
-    for start in range(0, len(found), _SHOWN):
-        some = found[start : start + _SHOWN]
-        several = len(found) > _SHOWN
-        words = f" · {some[0].layer.path} to {some[-1].layer.path}" if several else ""
+    parts = max(1, math.ceil(len(found) / _SHOWN))
+    size = max(1, math.ceil(len(found) / parts))
+    for start in range(0, len(found), size):
+        some = found[start : start + size]
+        words = f" · {some[0].layer.path} to {some[-1].layer.path}" if parts > 1 else ""
         yield words, some
 
 
