@@ -20,6 +20,7 @@ from reportgen.render.assets import Assets
 from reportgen.render.layout import rows
 from reportgen.render.sketches import sketches
 from reportgen.render.text import Names, added, shorten, slug
+from reportgen.render.unit_views import units_view
 
 View = dict[str, Any]
 
@@ -276,6 +277,13 @@ def _(block: blocks.Diagram, place: Place) -> View:
 @_view.register
 def _(block: blocks.Finding, place: Place) -> View:
     return finding_view(block)
+
+
+@_view.register
+def _(block: blocks.Units, place: Place) -> View:
+    figure = _figure(block.caption, place)
+    cards = units_view(block, place.id[:44], place.assets, place.ids)
+    return {**figure, **cards, "level": place.level}
 
 
 @_view.register

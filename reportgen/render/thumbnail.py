@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
-from reportgen.core.blocks import Gallery, Group, Heatmap, Montage
+from reportgen.core.blocks import Gallery, Group, Heatmap, Montage, Units
 from reportgen.core.report import Report
-from reportgen.render import pictures
+from reportgen.render import pictures, sheets
 
 PATH = "assets/thumbnail.png"
 _WIDTH = 256
@@ -18,10 +18,10 @@ _WIDTH = 256
 def thumbnail(report: Report) -> bytes | None:
     """The report's most telling picture as a PNG about 256 pixels wide; None if it has none.
 
-    Synthesised images come first, then any other montage, an overlay, an input image.
+    Synthesised images come first, then any other montage, units, an overlay, an input image.
     """
     found = list(_blocks(report))
-    for choose in (_synthesised, _montage, _overlay, _image):
+    for choose in (_synthesised, _montage, _units, _overlay, _image):
         for block in found:
             picture = choose(block)
             if picture is not None and picture.size:
@@ -48,6 +48,13 @@ def _synthesised(block: Any) -> np.ndarray | None:
 
 def _montage(block: Any) -> np.ndarray | None:
     return pictures.montage(block) if isinstance(block, Montage) and len(block.tiles) else None
+
+
+def _units(block: Any) -> np.ndarray | None:
+    if not isinstance(block, Units):
+        return None
+    tiles = block.crops if block.pictures is None else block.pictures[:, None]
+    return sheets.draw_images(tiles, sheets.shares(block)[0])
 
 
 def _overlay(block: Any) -> np.ndarray | None:

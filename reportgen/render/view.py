@@ -28,7 +28,8 @@ _RESERVED = (
 _CLASSES_SHOWN = 12
 _SEVERITIES = ("fail", "warn", "info")
 _FIGURES = frozenset(
-    {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"} | {"comparison"}
+    {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"}
+    | {"comparison", "units"}
 )
 
 

@@ -45,7 +45,7 @@ class RectifierRule:
 
     def __call__(self, closed: ClosedJaxpr) -> ClosedJaxpr:
         """The program rewritten; it has no calls any more."""
-        return self._rewritten(_plain(closed))
+        return self._rewritten(plain(closed))
 
     def _rewritten(self, closed: ClosedJaxpr) -> ClosedJaxpr:
         closed = changed_inside(closed, self._rewritten)
@@ -86,10 +86,10 @@ _rectified.defvjp(_forward, _backward)
 
 def rectifiers(closed: ClosedJaxpr) -> tuple[str, ...]:
     """The kind of every rectifier of a program: ``ReLU``, ``leaky ReLU`` or ``smooth``."""
-    return tuple(_kinds(_plain(closed).jaxpr))
+    return tuple(_kinds(plain(closed).jaxpr))
 
 
-def _plain(closed: ClosedJaxpr) -> ClosedJaxpr:
+def plain(closed: ClosedJaxpr) -> ClosedJaxpr:
     """The program without calls, and without clamps: they are two bounds, each with its rule."""
 
     def run(eqn: JaxprEqn, inputs: list[Any]) -> list[Any] | None:
@@ -99,6 +99,20 @@ def _plain(closed: ClosedJaxpr) -> ClosedJaxpr:
         return [jnp.minimum(jnp.maximum(x, low), high)]
 
     return inlined(retraced(inlined(closed), run))
+
+
+def rectifier_steps(jaxpr: Jaxpr, kind: str) -> dict[Any, set[int]]:
+    """Of values that go into rectifiers of a kind: the operations in these, by their ``id``.
+
+    Args:
+      jaxpr: without calls, as ``plain`` makes it.
+    """
+    steps: dict[Any, set[int]] = {}
+    for rectifier in _found(jaxpr).values():
+        if rectifier.kind == kind:
+            function = rectifier.function
+            steps.setdefault(function.source, set()).update(id(eqn) for eqn in function.eqns)
+    return steps
 
 
 def _kinds(jaxpr: Jaxpr) -> Iterator[str]:
@@ -119,7 +133,8 @@ class _Rectifier(NamedTuple):
 Uses = dict[Any, list[tuple[Any, int]]]
 
 
-def _uses(jaxpr: Jaxpr) -> Uses:
+def uses_of(jaxpr: Jaxpr) -> Uses:
+    """The uses of every variable that anything needs; None is the world outside."""
     uses: Uses = {}
     for variable in jaxpr.outvars:
         if not isinstance(variable, Literal):
@@ -135,7 +150,7 @@ def _uses(jaxpr: Jaxpr) -> Uses:
 
 def _found(jaxpr: Jaxpr) -> dict[Any, _Rectifier]:
     """The rectifiers of a program by the variable of each one's output."""
-    uses = _uses(jaxpr)
+    uses = uses_of(jaxpr)
     found: dict[Any, _Rectifier] = {}
     for steps in functions(jaxpr):
         whole = _outermost(steps, uses)
