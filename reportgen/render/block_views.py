@@ -266,7 +266,7 @@ def _(block: blocks.Gallery, place: Place) -> View:
 @_view.register
 def _(block: blocks.Diagram, place: Place) -> View:
     images = []
-    for part in diagram.diagram(block):
+    for part in diagram.diagram(block, place.assets.templates):
         alt = f"{block.caption.title}: layers {part.first} to {part.last} as boxes in their order."
         size = part.width, part.height
         name = _name(block, place)

@@ -51,9 +51,13 @@ class Sketch:
         _feed(digest, self.parts)
         return digest.digest()
 
-    def encoded(self) -> bytes:
-        """The picture's file, of the kind that ``suffix`` tells."""
-        return pictures.encoded(self.draw(*self.parts))
+    def encoded(self, factor: int = 1) -> bytes:
+        """The picture's file, so many times smaller, of the kind that ``suffix`` tells."""
+        picture = self.draw(*self.parts)
+        if factor == 1:
+            return pictures.encoded(picture)
+        picture = pictures.reduced(picture, factor)
+        return pictures.png(picture) if self.suffix == ".png" else pictures.encoded(picture)
 
     @property
     def suffix(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -26,6 +27,7 @@ _RESERVED = (
     "data",
 )
 _CLASSES_SHOWN = 12
+_ORDER = re.compile(r"^\d+[-_]+")
 _SEVERITIES = ("fail", "warn", "info")
 _FIGURES = frozenset(
     {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"}
@@ -37,6 +39,8 @@ def report_view(report: Report, assets: Assets) -> View:
     """Everything the templates print, in order, as text; pictures are drawn into ``assets``."""
     ids = Names(*_RESERVED)
     sections = [_section(section, assets, ids) for section in report.sections]
+    extras = [_extra(name, assets, ids) for name in assets.templates.sections]
+    assets.begin("")
     alone, maps = headline(report.metrics)
     view: View = {
         "title": report.title,
@@ -64,6 +68,8 @@ def report_view(report: Report, assets: Assets) -> View:
             if finding.severity == severity
         ],
         "sections": sections,
+        "extras": extras,
+        "logo": None,
         "provenance": _provenance_rows(report.provenance),
         "packages": [
             {"name": name, "version": version}
@@ -81,7 +87,20 @@ def metrics_view(metrics: Mapping[str, float]) -> list[View]:
     return [{"name": name, "value": numbers.cell(value, name)} for name, value in metrics.items()]
 
 
+def _extra(name: str, assets: Assets, ids: Names) -> View:
+    """A section of the house's: its title is its file's name, without a number that orders it."""
+    words = _ORDER.sub("", name, count=1).replace("_", " ").replace("-", " ").strip() or name
+    return {
+        "id": ids.take(slug(name)),
+        "name": name,
+        "title": words[:1].upper() + words[1:],
+        "html": f"sections/{name}.html.j2" in assets.templates.own,
+        "typ": f"sections/{name}.typ" in assets.templates.own,
+    }
+
+
 def _section(section: Section, assets: Assets, ids: Names) -> View:
+    assets.begin(section.title)
     own = ids.take(slug(section.method))
     place = Place(own, 3, assets, ids, section.command)
     drawn = [block_view(block, place) for block in section.blocks]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import numpy as np
@@ -91,7 +92,12 @@ def every_block(rng: np.random.Generator, name: str = "conv1") -> tuple[Any, ...
     weights = rng.normal(size=(8, 5, 5))
     counts, edges = np.histogram(weights, 20)
     steps = np.arange(30)
-    made = caption(name, detail=f"{name}, 8 of 8", formula=name, override=f"reportgen x={name}")
+    made = caption(
+        name,
+        detail=f"{name}, 8 of 8",
+        formula=name,
+        override=shlex.join(["reportgen", f"x={name}"]),
+    )
     inner = (
         blocks.Montage(
             tiles=weights,
