@@ -248,7 +248,9 @@ def _render(folder: Path) -> int:
     from reportgen import terminal
     from reportgen.archive.rerender import rerender
 
-    rerender(folder)
+    ledger = rerender(folder)
+    for note in ledger.notes:
+        terminal.say(f"  warn  {note}")
     terminal.say(str(folder / "report.html"))
     return 0
 

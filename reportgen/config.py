@@ -16,6 +16,7 @@ from reportgen.core.settings import (
     Bytes,
     Count,
     FilePath,
+    Positive,
     Switch,
     Text,
     Texts,
@@ -135,11 +136,23 @@ class ReportConfig:
     Attributes:
       title: empty: named after the model.
       timings: tell the seconds that each map took; without them equal runs give equal files.
+      bundle, max_mb, pdf: see ``Rendering``.
+      templates: folder of the house's own, laid over the shipped ones.
+      logo: a picture's file.
+      accent, accent_dark: a colour's name or ``#rrggbb``; None for the shipped, or for the dark
+        page one made from the other.
     """
 
     dir: str | None
     title: str
     timings: Switch
+    bundle: Literal["dir", "single"]
+    max_mb: Positive | None
+    pdf: Literal["a-2", "a-3"]
+    templates: FilePath | None
+    logo: FilePath | None
+    accent: Text | None
+    accent_dark: Text | None
 
 
 @settings

@@ -24,7 +24,7 @@ from omegaconf import DictConfig, OmegaConf, open_dict
 from reportgen import cards
 from reportgen import config as configuration
 from reportgen.archive.folder import LOG, staged, write_results
-from reportgen.archive.provenance import provenance
+from reportgen.archive.provenance import provenance, source_date
 from reportgen.chosen import Chosen, chosen_methods, lasting, layers_for
 from reportgen.config import Config
 from reportgen.core.blocks import Block, Cell, Group, Heatmap
@@ -41,7 +41,7 @@ from reportgen.methods.side_by_side import side_by_side
 from reportgen.models.base import Model
 from reportgen.models.load import Network, load_model, open_network
 from reportgen.models.select import select_layers
-from reportgen.render import numbers
+from reportgen.render import house, numbers, pdf
 from reportgen.render.colour import check_colormap
 from reportgen.render.painter import Painter
 from reportgen.render.report import render_report
@@ -67,6 +67,7 @@ class Outcome:
 
     Attributes:
       written: False on a host that leaves the folder to another.
+      notes: what was left out of the pages, in sentences.
     """
 
     folder: Path
@@ -74,6 +75,7 @@ class Outcome:
     stages: tuple[Stage, ...]
     seconds: float
     written: bool = True
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,8 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
     chosen = chosen_methods(config, overrides)
     for name in ("weights", "activations", "heatmap", "signed", "matrix"):
         check_colormap(getattr(config.colormap, name))
+    own = house.gathered(config.report)
+    pdf.standards(own.rendering.pdf, source_date())
     _start_jax(config)
     with _place(target) as folder, Painter() as painter:
         progress.start("model and images", 1)
@@ -154,21 +158,26 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
             ),
             command=shlex.join(["reportgen", *lasting(overrides)]),
             banners=cards.banners(weights),
+            rendering=own.rendering,
         )
         if not _writes():
             return Outcome(target, report, tuple(stages), time.perf_counter() - begun, False)
         started = time.perf_counter()
         progress.start("results and pages", 1)
+        own.write(folder)
         with ThreadPoolExecutor(1) as beside:
             stored = beside.submit(write_results, report, folder)
-            render_report(report, folder, painter)
+            if own.rendering.pdf == "a-3":
+                stored.result()  # which the PDF carries
+            ledger = render_report(report, folder, painter)
             stored.result()
         progress.advance(1)
         progress.finish("HTML, PDF")
         now = time.perf_counter()
         stages.append(Stage("results and pages", "HTML, PDF", now - started))
-        _write_log(folder, stages, now - begun, engine.told)
-    return Outcome(target, report, tuple(stages), time.perf_counter() - begun)
+        _write_log(folder, stages, now - begun, [*engine.told, *ledger.lines()])
+    seconds = time.perf_counter() - begun
+    return Outcome(target, report, tuple(stages), seconds, notes=ledger.notes)
 
 
 def _writes() -> bool:

@@ -124,6 +124,8 @@ def show_outcome(outcome: Outcome) -> None:
     say(f"{report.title}: " + ", ".join(numbers) if numbers else report.title)
     for finding in report.findings:
         say(f"  {finding.severity}  {finding.message} {finding.advice}".rstrip())
+    for note in outcome.notes:
+        say(f"  warn  {note}")
     size = sum(path.stat().st_size for path in outcome.folder.rglob("*") if path.is_file())
     page = outcome.folder / "report.html"
     say(f"{page}  ({size / 1e6:.1f} MB, {outcome.seconds:.1f} s)")

@@ -18,7 +18,7 @@ README = Path(__file__).parents[1] / "README.md"
 # One of each kind that differs in what it asks of a network.
 MAPS = ("saliency", "lrp", "gradcam")
 METHODS = (
-    *("summary", "predictions", "weights", "activations", "filters", "class_images", "top_images"),
+    *("summary", "predictions", "weights", "activations", "filters", "class_images", "units"),
     *MAPS,
 )
 QUICK = (
@@ -30,8 +30,8 @@ QUICK = (
     "method.class_images.steps=2",
     "method.class_images.classes=['1']",
     *(f"method.{name}.count=2" for name in MAPS),
-    "method.top_images.first=1",
-    "method.top_images.synthesis=null",
+    "method.units.first=1",
+    "method.units.synthesis=null",
 )
 
 

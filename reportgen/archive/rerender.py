@@ -6,11 +6,16 @@ import shutil
 from pathlib import Path
 
 from reportgen.archive.folder import ARRAYS, LOG, RESULTS, read_report, staged
+from reportgen.render.budget import Ledger
 from reportgen.render.report import render_report
+from reportgen.render.templating import FOLDER as TEMPLATES
 
 
-def rerender(folder: Path) -> None:
+def rerender(folder: Path) -> Ledger:
     """Replace a report's pages and pictures by newly drawn ones; results and arrays stay.
+
+    Returns:
+      What the new page takes.
 
     Raises:
       OutputError: if the folder is no report, or cannot be written.
@@ -20,6 +25,7 @@ def rerender(folder: Path) -> None:
         for name in (RESULTS, "config.yaml", LOG):
             if (folder / name).is_file():
                 shutil.copy2(folder / name, fresh / name)
-        if (folder / ARRAYS).is_dir():
-            shutil.copytree(folder / ARRAYS, fresh / ARRAYS)
-        render_report(report, fresh)
+        for name in (ARRAYS, TEMPLATES):
+            if (folder / name).is_dir():
+                shutil.copytree(folder / name, fresh / name)
+        return render_report(report, fresh)

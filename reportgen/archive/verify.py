@@ -28,7 +28,10 @@ def verify(folder: Path) -> list[str]:
         report = archive.read_report(folder)
     except OutputError as error:
         return [*problems, str(error)]
-    return problems + _drawn_again(folder, report)
+    try:
+        return problems + _drawn_again(folder, report)
+    except OutputError as error:
+        return [*problems, str(error)]
 
 
 def _checksums(folder: Path) -> list[str]:
@@ -62,7 +65,7 @@ def _schema(data: object) -> list[str]:
 def _drawn_again(folder: Path, report: Report) -> list[str]:
     with tempfile.TemporaryDirectory() as scratch:
         drawn = Path(scratch)
-        render_report(report, drawn)
+        render_report(report, drawn, source=folder)
         names = archive.files(drawn)
         different = [
             name

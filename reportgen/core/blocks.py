@@ -11,73 +11,16 @@ is the reader, the writer and the JSON Schema of results.json).
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import (
-    Field,
-    PlainSerializer,
-    PlainValidator,
-    SerializationInfo,
-    ValidationInfo,
-    WithJsonSchema,
-)
+from pydantic import Field
 
-
-def _store(value: np.ndarray, info: SerializationInfo) -> Any:
-    return info.context.put(value) if info.context is not None else value
-
-
-def _load(value: Any, info: ValidationInfo) -> np.ndarray:
-    if isinstance(value, np.ndarray):
-        return value
-    if info.context is None:
-        raise ValueError("an array reference needs the folder it refers to")
-    loaded: np.ndarray = info.context.get(value)
-    return loaded
-
-
-Array = Annotated[
-    np.ndarray,
-    PlainValidator(_load),
-    PlainSerializer(_store),
-    WithJsonSchema(
-        {
-            "type": "object",
-            "description": "A float, integer or boolean array in arrays/<file>.npz under <key>.",
-            "properties": {
-                "file": {"type": "string"},
-                "key": {"type": "string"},
-                "shape": {"type": "array", "items": {"type": "integer"}},
-                "dtype": {"type": "string"},
-            },
-            "required": ["file", "key", "shape", "dtype"],
-            "additionalProperties": False,
-        }
-    ),
-]
-Number = Annotated[
-    float,
-    WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}),
-]
-Cell = str | int | Number | bool | None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Caption:
-    """What is printed under every picture.
-
-    Attributes:
-      title: what is shown (``conv1 · kernel``).
-      detail: layer, shape, selection and anything cut, in words.
-      formula: name of the formula or procedure, with its source.
-      override: the command line that makes this picture again.
-    """
-
-    title: str
-    detail: str = ""
-    formula: str = ""
-    override: str = ""
+from reportgen.core.fields import Array as Array
+from reportgen.core.fields import Caption as Caption
+from reportgen.core.fields import Cell as Cell
+from reportgen.core.fields import Number as Number
+from reportgen.core.units import Units as Units
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -375,6 +318,7 @@ Block = Annotated[
     | Gallery
     | Diagram
     | Finding
+    | Units
     | Group,
     Field(discriminator="type"),
 ]

@@ -4,11 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
 
 from reportgen.core.blocks import Block, Finding, Number, Table
 
 SCHEMA_VERSION = 1
+
+# A report may come from elsewhere: what becomes a path or a rule of a style sheet has a form.
+Colour = Annotated[str, Field(pattern=r"^(#[0-9a-f]{6})?$")]
+LogoFile = Annotated[str, Field(pattern=r"^(logo\.(png|webp|jpg|svg))?$")]
+TemplateFile = Annotated[
+    str, Field(pattern=r"^([A-Za-z0-9_][A-Za-z0-9_-]*/)?[A-Za-z0-9_][A-Za-z0-9_.-]*$")
+]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -99,6 +108,29 @@ class Provenance:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Rendering:
+    """How the pages are drawn.
+
+    Attributes:
+      bundle: ``dir``: pictures, style and script beside the page; ``single``: all inside of it.
+      max_mb: what report.html and assets/ may take, in megabytes of 10**6 bytes; None for any size.
+      pdf: ``a-2``: PDF/UA-1, and PDF/A-2a where the report's date is known; ``a-3``: PDF/UA-1 and
+        PDF/A-3a that carries results.json.
+      templates: the house's, in ``templates/`` of the report, which win over the shipped ones.
+      logo: the house's, in ``templates/`` too; may be empty.
+      accent, accent_dark: the house's colour in both themes (``#rrggbb``); empty for the shipped.
+    """
+
+    bundle: Literal["dir", "single"] = "dir"
+    max_mb: float | None = None
+    pdf: Literal["a-2", "a-3"] = "a-2"
+    templates: tuple[TemplateFile, ...] = ()
+    logo: LogoFile = ""
+    accent: Colour = ""
+    accent_dark: Colour = ""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Report:
     """Everything a renderer needs; the content of results.json.
 
@@ -118,6 +150,7 @@ class Report:
     provenance: Provenance
     command: str
     banners: tuple[str, ...] = ()
+    rendering: Rendering = field(default_factory=Rendering)
     schema_version: Literal[1] = 1
 
 

@@ -19,7 +19,7 @@ from reportgen.core.blocks import Bars, BarSeries, Block, Cell, Group, Table, Te
 from reportgen.methods.base import Context
 from reportgen.methods.targets import normalised
 from reportgen.models.base import LayerInfo, Model
-from reportgen.rewrite.rectifiers import rectified_layers
+from reportgen.rewrite.units import rectified
 
 _SHOWN = 32  # layers in one plot
 _PIECE = 1 << 20  # numbers
@@ -90,21 +90,22 @@ def health(context: Context, images: int) -> tuple[Health, ...]:
     model = context.model
     layers = [layer for layer in model.layers if layer.parameter_count > layer.statistics_count]
     seen: Mapping[str, Any] = {}
-    rectified: frozenset[str] = frozenset()
+    known = _rectified(model) if images else frozenset()
     if images and layers:
-        modules = rectified_layers(model.traced())
-        rectified = frozenset(x.path for x in layers if _module(x) in modules)
-        program = Measure(tuple(layer.path for layer in layers), rectified)
+        program = Measure(tuple(layer.path for layer in layers), known)
         chunks = context.engine.map(program, model, normalised(model, context.images), images)
         made = [chunk.made for chunk in chunks]
         seen = jax.tree.map(lambda *parts: np.concatenate(parts), *made) if made else {}
     return tuple(
-        _health(model, layer, seen.get(layer.path), layer.path in rectified) for layer in layers
+        _health(model, layer, seen.get(layer.path), layer.path in known) for layer in layers
     )
 
 
-def _module(layer: LayerInfo) -> str:
-    return layer.path.partition("#")[0].partition("[")[0]
+def _rectified(model: Model) -> frozenset[str]:
+    """Layers whose answers below zero are lost just so; of those called again nothing is said."""
+    again = {layer.path.partition("#")[0] for layer in model.layers if "#" in layer.path}
+    found = rectified(model.traced())
+    return frozenset(path for path, at in found.items() if at == path and path not in again)
 
 
 def _health(

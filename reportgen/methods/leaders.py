@@ -7,38 +7,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-
-from reportgen.models.base import Model
 
 _BINS = 64  # a power of two, so that a number is put into its bin without rounding
 _LEAST = 2.0**-100  # of a bound: its inverse is a number of 32 bits, too
-
-
-@dataclass(frozen=True)
-class Responses:
-    """What chosen units of some layers answer to inputs (N, H, W, C): (N, units, places) each.
-
-    Places are those of a map, row by row; a dense layer has one.
-    """
-
-    paths: tuple[str, ...]
-    units: tuple[tuple[int, ...], ...]
-    name: str = "responses"
-
-    def __call__(self, batch: int, model: Model, x: jax.Array) -> dict[str, jax.Array]:
-        activations = model.apply(x)[1]
-        found = {}
-        for path, chosen in zip(self.paths, self.units, strict=True):
-            values = activations[path]
-            if chosen == tuple(range(len(chosen))):
-                values = values[..., : len(chosen)]  # a slice costs nothing on a CPU
-            else:
-                values = jnp.take(values, jnp.asarray(chosen), axis=-1)
-            found[path] = values.reshape(values.shape[0], -1, len(chosen)).swapaxes(1, 2)
-        return found
 
 
 @dataclass
@@ -125,14 +97,6 @@ class Leaders:
             empty = np.zeros(_BINS // 2, np.int64)
             self.counts[unit] = np.concatenate([empty, *halves, empty])
             self.bound[unit] *= 2
-
-    def histogram(self, unit: int) -> tuple[np.ndarray, np.ndarray]:
-        """Counts and edges of a unit, without the empty bins at both ends."""
-        bound = float(self.bound[unit]) or 1.0
-        edges = bound * np.arange(-_BINS, _BINS + 1) / _BINS
-        filled = np.flatnonzero(self.counts[unit])
-        low, high = (filled[0], filled[-1] + 1) if filled.size else (0, 2 * _BINS)
-        return self.counts[unit, low:high], edges[low : high + 1]
 
 
 def _ends(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

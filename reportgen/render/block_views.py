@@ -20,6 +20,7 @@ from reportgen.render.assets import Assets
 from reportgen.render.layout import rows
 from reportgen.render.sketches import sketches
 from reportgen.render.text import Names, added, shorten, slug
+from reportgen.render.unit_views import units_view
 
 View = dict[str, Any]
 
@@ -280,7 +281,7 @@ def _(block: blocks.Gallery, place: Place) -> View:
 @_view.register
 def _(block: blocks.Diagram, place: Place) -> View:
     images = []
-    for part in diagram.diagram(block):
+    for part in diagram.diagram(block, place.assets.templates):
         alt = f"{block.caption.title}: layers {part.first} to {part.last} as boxes in their order."
         size = part.width, part.height
         name = _name(block, place)
@@ -291,6 +292,13 @@ def _(block: blocks.Diagram, place: Place) -> View:
 @_view.register
 def _(block: blocks.Finding, place: Place) -> View:
     return finding_view(block)
+
+
+@_view.register
+def _(block: blocks.Units, place: Place) -> View:
+    figure = _figure(block.caption, place)
+    cards = units_view(block, place.id[:44], place.assets, place.ids)
+    return {**figure, **cards, "level": place.level}
 
 
 @_view.register

@@ -9,7 +9,7 @@ from typing import Any
 
 from reportgen.core.blocks import Diagram, Node
 from reportgen.render import numbers
-from reportgen.render.templating import environment
+from reportgen.render.templating import SHIPPED, Templates
 from reportgen.render.text import drawable, printable, shorten
 
 _COLUMNS = 4
@@ -60,17 +60,19 @@ class Part:
     last: int
 
 
-def diagram(block: Diagram) -> list[Part]:
+def diagram(block: Diagram, templates: Templates = SHIPPED) -> list[Part]:
     """The diagram in pieces of at most 48 boxes; the arrow out of one leads into the next."""
     size = _COLUMNS * _ROWS
     heaviest = max((node.parameters for node in block.nodes), default=0)
     return [
-        _part(block.nodes, start, min(start + size, len(block.nodes)), heaviest)
+        _part(block.nodes, start, min(start + size, len(block.nodes)), heaviest, templates)
         for start in range(0, max(1, len(block.nodes)), size)
     ]
 
 
-def _part(nodes: Sequence[Node], start: int, stop: int, heaviest: int) -> Part:
+def _part(
+    nodes: Sequence[Node], start: int, stop: int, heaviest: int, templates: Templates
+) -> Part:
     boxes = [_box(index - start, nodes[index], heaviest) for index in range(start, stop)]
     columns = min(_COLUMNS, max(1, len(boxes)))
     rows = max(1, -(-len(boxes) // _COLUMNS))
@@ -82,7 +84,7 @@ def _part(nodes: Sequence[Node], start: int, stop: int, heaviest: int) -> Part:
         "box_width": _BOX_WIDTH,
         "box_height": _BOX_HEIGHT,
     }
-    template = environment().get_template("diagram.svg.j2")
+    template = templates.environment.get_template("diagram.svg.j2")
     light = template.render(shape, **_DRESS["light"], colours=_LIGHT)
     dark = template.render(shape, **_DRESS["dark"], colours=_DARK)
     return Part(

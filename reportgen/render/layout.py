@@ -29,7 +29,7 @@ def rows(blocks: Sequence[View]) -> list[View]:
         index += 1
         beside: list[View] = []
         if block["type"] in _PICTURES:
-            beside = _companions(block, blocks[index:])
+            beside = _companions(blocks[index:])
             index += len(beside)
         if beside:
             kind = "split" if block["images"][0]["width"] <= _MEDIUM else "split wide"
@@ -44,19 +44,13 @@ def rows(blocks: Sequence[View]) -> list[View]:
     return found
 
 
-def _companions(picture: View, following: Sequence[View]) -> list[View]:
+def _companions(following: Sequence[View]) -> list[View]:
     beside: list[View] = []
     for block in following[:_COMPANIONS_BESIDE]:
-        if block["type"] not in _COMPANIONS and not _is_single(block, picture):
+        if block["type"] not in _COMPANIONS:
             break
         beside.append(block)
     return beside
-
-
-def _is_single(block: View, picture: View) -> bool:
-    """One tile that stands beside a montage of several."""
-    both = block["type"] == picture["type"] == "montage"
-    return both and block.get("tiles") == 1 < picture.get("tiles", 1)
 
 
 def _once(companion: View, picture: View) -> View:

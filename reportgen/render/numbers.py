@@ -98,6 +98,12 @@ def quantity(value: float) -> str:
     return number(value)
 
 
+def size(count: int) -> str:
+    """Bytes for the eye: ``412.3 kB``, ``1.31 MB`` of 10**6 bytes."""
+    text = quantity(count)
+    return f"{text}B" if text[-1].isalpha() else f"{text} B"
+
+
 def counted(count: int, noun: str, plural: str = "") -> str:
     """``1 image``, ``2 images``."""
     return f"{integer(count)} {noun if count == 1 else plural or noun + 's'}"

@@ -55,6 +55,10 @@ class Painter:
             self._files[sketch.key] = early
         return self._files[sketch.key]
 
+    def smaller(self, sketch: Sketch, factor: int) -> Future[bytes]:
+        """The picture's file, so many times smaller in height and width."""
+        return self._pool.submit(sketch.encoded, factor)
+
     def ahead(self, blocks: Iterable[Any]) -> None:
         """Begins with the pictures of blocks that a page will show later, as long as cores idle."""
         for block in blocks:

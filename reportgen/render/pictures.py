@@ -190,6 +190,11 @@ def fitted(picture: np.ndarray, width: int) -> np.ndarray:
     return np.asarray(Image.fromarray(picture).resize(size, Image.Resampling.BOX))
 
 
+def reduced(picture: np.ndarray, factor: int) -> np.ndarray:
+    """The picture so many times smaller: means of squares of pixels, cut off at its far edges."""
+    return np.asarray(Image.fromarray(picture).reduce(factor))
+
+
 def suffix(height: int, width: int) -> str:
     """The kind of file that a picture of so many pixels becomes."""
     return ".png" if max(height, width) > _WEBP_SIDE else ".webp"

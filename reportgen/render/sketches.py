@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from reportgen.core import blocks
-from reportgen.render import pictures, plots
+from reportgen.render import pictures, plots, sheets
 
 _MONTAGE_WIDTH = (480, 760)
 _PART_WIDTH = (200, 360)
@@ -51,9 +51,13 @@ class Sketch:
         _feed(digest, self.parts)
         return digest.digest()
 
-    def encoded(self) -> bytes:
-        """The picture's file, of the kind that ``suffix`` tells."""
-        return pictures.encoded(self.draw(*self.parts))
+    def encoded(self, factor: int = 1) -> bytes:
+        """The picture's file, so many times smaller, of the kind that ``suffix`` tells."""
+        picture = self.draw(*self.parts)
+        if factor == 1:
+            return pictures.encoded(picture)
+        picture = pictures.reduced(picture, factor)
+        return pictures.png(picture) if self.suffix == ".png" else pictures.encoded(picture)
 
     @property
     def suffix(self) -> str:
@@ -129,6 +133,25 @@ def _(block: blocks.Matrix) -> tuple[Sketch, ...]:
     height, width = block.values.shape
     parts = block.values, block.colormap
     return (Sketch(pictures.matrix, parts, height, width, _zoom(height, width, 1)),)
+
+
+@sketches.register
+def _(block: blocks.Units) -> tuple[Sketch, ...]:
+    """Of each share of the units: crops, synthesised pictures, kernels, of what there is."""
+    found = []
+    for rows in sheets.shares(block):
+        found.append(_sheet(sheets.draw_images, block.crops, rows))
+        if block.pictures is not None:
+            found.append(_sheet(sheets.draw_images, block.pictures[:, None], rows))
+        if block.kernels is not None:
+            found.append(_sheet(sheets.draw_kernels, block.kernels, rows, block.colormap))
+    return tuple(found)
+
+
+def _sheet(
+    draw: Callable[..., np.ndarray], tiles: np.ndarray, rows: np.ndarray, *more: str
+) -> Sketch:
+    return Sketch(draw, (tiles, *more, rows), *sheets.grids(tiles, len(rows))[0].size)
 
 
 @sketches.register

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from reportgen.core.blocks import Gallery, Group, Heatmap, Montage
+from reportgen.core.blocks import Gallery, Group, Heatmap, Montage, Units
 from reportgen.core.report import Report
-from reportgen.render import pictures
+from reportgen.render import pictures, sheets
 
 PATH = "assets/thumbnail.png"
 _WIDTH = 256
@@ -42,14 +42,14 @@ def thumbnail(report: Report) -> Thumbnail | None:
     """The report's most telling picture; None if it has none.
 
     Synthesised images of the deepest layer come first, or of the classes; then what the network
-    looks at in the first images; any other montage; the images themselves.
+    looks at in the first images; units; any other montage; the images themselves.
     """
     found = [
         (section.title, list(_flat(section.blocks)))
         for section in report.sections
         if section.blocks
     ]
-    for choose in (_synthesised, _overlays, _montage, _images):
+    for choose in (_synthesised, _overlays, _units, _montage, _images):
         for title, blocks in reversed(found) if choose is _synthesised else found:
             made = choose(title, blocks)
             if made is not None:
@@ -84,17 +84,33 @@ def _montage(title: str, blocks: list[Any]) -> Thumbnail | None:
 
 def _tiles(title: str, block: Montage) -> Thumbnail:
     """The first tiles of a montage, as many as can be seen."""
-    count, *size = block.tiles.shape[:3]
-    across = min(_TILES, max(2, _WIDTH // max(size)), math.ceil(math.sqrt(count)))
+    across = _across(len(block.tiles), block.tiles.shape[1:3])
     part = replace(block, tiles=block.tiles[: across**2], labels=(), columns=across, rows=1)
     own = block.caption.title
     shown = own if own.startswith(title) else f"{title}: {own}"
     return Thumbnail(shown, partial(pictures.montage, part))
 
 
+def _across(count: int, size: tuple[int, ...]) -> int:
+    """Tiles of a height and width in a row."""
+    return min(_TILES, max(2, _WIDTH // max(*size, 1)), math.ceil(math.sqrt(count)))
+
+
 def _overlays(title: str, blocks: list[Any]) -> Thumbnail | None:
     found = [block for block in blocks if isinstance(block, Heatmap) and block.map.size]
     return _several(title, found, _overlay)
+
+
+def _units(title: str, blocks: list[Any]) -> Thumbnail | None:
+    found = [block for block in blocks if isinstance(block, Units) and len(block.indices)]
+    if not found:
+        return None
+    block = found[-1]
+    tiles = block.crops[:, :1] if block.pictures is None else block.pictures[:, None]
+    across = _across(len(tiles), tiles.shape[2:4])
+    rows = sheets.shares(block)[0][: across**2]
+    draw = partial(sheets.draw_images, tiles, rows)
+    return Thumbnail(f"{title}: {block.layer}", draw) if tiles.size else None
 
 
 def _overlay(block: Heatmap) -> np.ndarray:

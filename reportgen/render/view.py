@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -11,14 +12,26 @@ from reportgen.render import numbers
 from reportgen.render.assets import Assets
 from reportgen.render.block_views import Place, View, block_view, finding_view
 from reportgen.render.layout import rows
+from reportgen.render.strip import strip
 from reportgen.render.text import Names, printable, slug
 
+_RESERVED = (
+    "top",
+    "summary",
+    "findings",
+    "about",
+    "contents",
+    "run",
+    "provenance",
+    "model",
+    "data",
+)
 _CLASSES_SHOWN = 12
+_ORDER = re.compile(r"^\d+[-_]+")
 _SEVERITIES = ("fail", "warn", "info")
-_RESERVED = ("top", "summary", "findings", "contents", "run", "provenance", "model", "data")
 _FIGURES = frozenset(
     {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"}
-    | {"comparison", "bars"}
+    | {"comparison", "bars", "units"}
 )
 
 
@@ -27,6 +40,8 @@ def report_view(report: Report, assets: Assets) -> View:
     ids = Names(*_RESERVED)
     named = zip(_section_ids(report, ids), report.sections, strict=True)
     sections = [_section(own, section, assets, ids) for own, section in named]
+    extras = [_extra(name, assets, ids) for name in assets.templates.sections]
+    assets.begin("")
     alone, maps = headline(report.metrics)
     view: View = {
         "title": report.title,
@@ -34,6 +49,8 @@ def report_view(report: Report, assets: Assets) -> View:
         "banners": list(report.banners),
         "verdict": _verdict(report.findings),
         "metrics": metrics_view(alone),
+        "facts": _facts(report),
+        "strip": strip((section, walk_rows(section["rows"])) for section in sections),
         "maps": block_view(maps, Place("summary", 3, assets, ids, "")) if maps else None,
         "model": {
             "name": report.model.name,
@@ -52,6 +69,8 @@ def report_view(report: Report, assets: Assets) -> View:
             if finding.severity == severity
         ],
         "sections": sections,
+        "extras": extras,
+        "logo": None,
         "provenance": _provenance_rows(report.provenance),
         "packages": [
             {"name": name, "version": version}
@@ -80,11 +99,25 @@ def _section_ids(report: Report, ids: Names) -> list[str]:
     return [ids.take(slug(section.method)) for section in report.sections]
 
 
+def _extra(name: str, assets: Assets, ids: Names) -> View:
+    """A section of the house's: its title is its file's name, without a number that orders it."""
+    words = _ORDER.sub("", name, count=1).replace("_", " ").replace("-", " ").strip() or name
+    return {
+        "id": ids.take(slug(name)),
+        "name": name,
+        "title": words[:1].upper() + words[1:],
+        "html": f"sections/{name}.html.j2" in assets.templates.own,
+        "typ": f"sections/{name}.typ" in assets.templates.own,
+    }
+
+
 def _section(own: str, section: Section, assets: Assets, ids: Names) -> View:
+    assets.begin(section.title)
     place = Place(own, 3, assets, ids, section.command)
     drawn = [block_view(block, place) for block in section.blocks]
     groups = [block for block in drawn if block["type"] == Group.type]
-    figures = sum(view["type"] in _FIGURES for view in _walk(drawn))
+    laid_out = rows(drawn)
+    figures = sum(view["type"] in _FIGURES for view in walk_rows(laid_out))
     return {
         "id": own,
         "method": section.method,
@@ -99,18 +132,19 @@ def _section(own: str, section: Section, assets: Assets, ids: Names) -> View:
             {"name": str(name), "value": numbers.setting(value)}
             for name, value in section.settings.items()
         ],
-        "rows": rows(drawn),
+        "rows": laid_out,
         "groups": [{"id": group["id"], "title": group["title"]} for group in groups],
         "outcome": "skipped" if section.skipped else numbers.counted(figures, "figure"),
     }
 
 
-def _walk(views: list[View]) -> Iterator[View]:
-    for view in views:
-        yield view
-        if view["type"] == Group.type:
-            for row in view["rows"]:
-                yield from _walk([*row["main"], *row["side"]])
+def walk_rows(rows: list[View]) -> Iterator[View]:
+    """All blocks of rows, those of groups after the group."""
+    for row in rows:
+        for block in (*row["main"], *row["side"]):
+            yield block
+            if block["type"] == Group.type:
+                yield from walk_rows(block["rows"])
 
 
 def _verdict(findings: tuple[Finding, ...]) -> View:
@@ -123,6 +157,22 @@ def _verdict(findings: tuple[Finding, ...]) -> View:
     if counts["warn"]:
         return {"severity": "warn", "text": numbers.counted(counts["warn"], "warning")}
     return {"severity": "good", "text": "No warnings"}
+
+
+def _facts(report: Report) -> list[View]:
+    """The report in a line: what, how large, which weights, on what, when."""
+    model, data, made = report.model, report.data, report.provenance
+    weights = "random weights" if model.weights_random else f"weights {model.weights_sha256[:12]}"
+    images = numbers.counted(data.count, "image")
+    return _filled(
+        _row("Architecture", f"{model.architecture.rpartition(':')[2]} ({model.framework})"),
+        _row("Parameters", f"{numbers.quantity(model.parameters)} parameters"),
+        _row("FLOPs for one image", f"{numbers.quantity(model.flops)} FLOPs"),
+        _row("Weights, SHA-256", weights),
+        _row("Data", f"{images}, {data.source}" if data.count else "no images"),
+        _row("Device", made.device),
+        _row("Created", made.created),
+    )
 
 
 def _row(name: str, value: str, style: str = "") -> View:

@@ -20,18 +20,11 @@ from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from reportgen.rewrite.elementwise import Function, functions, onwards
 from reportgen.rewrite.inline import changed_inside, inlined, retraced
 from reportgen.rewrite.interpreter import bodies
-from reportgen.rewrite.marks import mark_p
-from reportgen.rewrite.signs import never_negative
 
 Backward = OneOf["guided", "deconvnet"]
 
 _POSITIVE = np.array([8.0, 16.0, 32.0])
 _SMALL = np.array([0.01, 0.1, 0.5, 1.0, 2.0, 3.0])
-# Operations whose output is never above zero where no input is.
-_UNCHANGED = frozenset(
-    {"layer", "copy", "reshape", "squeeze", "expand_dims", "transpose", "convert_element_type"}
-    | {"reduce_window_max", "reduce_max"}
-)
 _NUMBERS = np.sort(np.concatenate([-_POSITIVE, -_SMALL, [0.0], _SMALL, _POSITIVE]))
 
 
@@ -52,7 +45,7 @@ class RectifierRule:
 
     def __call__(self, closed: ClosedJaxpr) -> ClosedJaxpr:
         """The program rewritten; it has no calls any more."""
-        return self._rewritten(_plain(closed))
+        return self._rewritten(plain(closed))
 
     def _rewritten(self, closed: ClosedJaxpr) -> ClosedJaxpr:
         closed = changed_inside(closed, self._rewritten)
@@ -93,49 +86,10 @@ _rectified.defvjp(_forward, _backward)
 
 def rectifiers(closed: ClosedJaxpr) -> tuple[str, ...]:
     """The kind of every rectifier of a program: ``ReLU``, ``leaky ReLU`` or ``smooth``."""
-    return tuple(_kinds(_plain(closed).jaxpr))
+    return tuple(_kinds(plain(closed).jaxpr))
 
 
-def rectified_layers(closed: ClosedJaxpr) -> frozenset[str]:
-    """Modules whose output is rectified: a unit of theirs that is never above zero is a dead one.
-
-    The rectifier (ReLU) is in the module, or the next to take its output, or takes what maximum
-    pooling makes of it. What is added, scaled or normalised first is another value, and GELU and
-    its like leave something of every unit.
-
-    Returns:
-      Their paths; of one that is called several times, if all calls are so. Layers inside of loops
-      are not told of.
-    """
-    jaxpr = _plain(closed).jaxpr
-    found = [one.function for one in _found(jaxpr).values() if one.kind == "ReLU"]
-    uses = _uses(jaxpr)
-    readers = {id(eqn) for function in found for eqn in function.eqns}
-    sources = {function.source for function in found}
-    positive = never_negative(jaxpr) | {function.output for function in found}
-
-    def goes_on(variable: Any) -> bool:
-        return bool(uses.get(variable)) and all(
-            eqn is not None
-            and (
-                (variable in sources and id(eqn) in readers)
-                or (eqn.primitive.name in _UNCHANGED and goes_on(eqn.outvars[0]))
-            )
-            for eqn, _ in uses[variable]
-        )
-
-    rectified: dict[str, bool] = {}
-    for eqn in jaxpr.eqns:
-        if eqn.primitive.name in _UNCHANGED and eqn.invars[0] in positive:
-            positive.add(eqn.outvars[0])
-        if eqn.primitive is mark_p:
-            path = eqn.params["path"]
-            one = eqn.invars[0] in positive or goes_on(eqn.outvars[0])
-            rectified[path] = one and rectified.get(path, True)
-    return frozenset(path for path, every in rectified.items() if every)
-
-
-def _plain(closed: ClosedJaxpr) -> ClosedJaxpr:
+def plain(closed: ClosedJaxpr) -> ClosedJaxpr:
     """The program without calls, and without clamps: they are two bounds, each with its rule."""
 
     def run(eqn: JaxprEqn, inputs: list[Any]) -> list[Any] | None:
@@ -145,6 +99,20 @@ def _plain(closed: ClosedJaxpr) -> ClosedJaxpr:
         return [jnp.minimum(jnp.maximum(x, low), high)]
 
     return inlined(retraced(inlined(closed), run))
+
+
+def rectifier_steps(jaxpr: Jaxpr, kind: str) -> dict[Any, set[int]]:
+    """Of values that go into rectifiers of a kind: the operations in these, by their ``id``.
+
+    Args:
+      jaxpr: without calls, as ``plain`` makes it.
+    """
+    steps: dict[Any, set[int]] = {}
+    for rectifier in _found(jaxpr).values():
+        if rectifier.kind == kind:
+            function = rectifier.function
+            steps.setdefault(function.source, set()).update(id(eqn) for eqn in function.eqns)
+    return steps
 
 
 def _kinds(jaxpr: Jaxpr) -> Iterator[str]:
@@ -165,7 +133,8 @@ class _Rectifier(NamedTuple):
 Uses = dict[Any, list[tuple[Any, int]]]
 
 
-def _uses(jaxpr: Jaxpr) -> Uses:
+def uses_of(jaxpr: Jaxpr) -> Uses:
+    """The uses of every variable that anything needs; None is the world outside."""
     uses: Uses = {}
     for variable in jaxpr.outvars:
         if not isinstance(variable, Literal):
@@ -181,7 +150,7 @@ def _uses(jaxpr: Jaxpr) -> Uses:
 
 def _found(jaxpr: Jaxpr) -> dict[Any, _Rectifier]:
     """The rectifiers of a program by the variable of each one's output."""
-    uses = _uses(jaxpr)
+    uses = uses_of(jaxpr)
     found: dict[Any, _Rectifier] = {}
     for steps in functions(jaxpr):
         whole = _outermost(steps, uses)

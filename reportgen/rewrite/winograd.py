@@ -14,6 +14,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from reportgen.rewrite.pooling import padded
 
@@ -23,15 +24,14 @@ _BAND, _LARGE = 1 << 20, 6 << 20
 # Channels, on the side that has fewer.
 _FEWEST, _FEWEST_IN_BANDS = 32, 128
 
+# The four factors of an input line d: d[first] + sign * d[second].
+_FIRST, _SECOND, _SIGN = np.array([(0, 2, -1), (1, 2, 1), (2, 1, -1), (1, 3, -1)]).T
+
 Line = Callable[[Sequence[Any]], list[Any]]
 
 
 def _kernel_line(g: Sequence[Any]) -> list[Any]:
     return [g[0], (g[0] + g[1] + g[2]) / 2, (g[0] - g[1] + g[2]) / 2, g[2]]
-
-
-def _input_line(d: Sequence[Any]) -> list[Any]:
-    return [d[0] - d[2], d[1] + d[2], d[2] - d[1], d[1] - d[3]]
 
 
 def _output_line(m: Sequence[Any]) -> list[Any]:
@@ -106,24 +106,30 @@ def convolved(
 def _band(x: jax.Array, factors: jax.Array, *, turned: bool, precision: Any) -> jax.Array:
     """All of x (N, H + 2, W + 2, C), of even H and W, as (N, H, W, outputs)."""
     batch, height, width, channels = x.shape
-    height, width = height - 2, width - 2
+    height, width = height // 2 - 1, width // 2 - 1
     # Turned by 180 degrees, a kernel's first and last factors change places, and its inputs with
-    # its outputs. The places are changed on the input's side, which is made anew in any case.
-    order = (3, 1, 2, 0) if turned else (0, 1, 2, 3)
+    # its outputs.
+    order = np.array((3, 1, 2, 0) if turned else (0, 1, 2, 3))
+    contracted = ((3,), (1 if turned else 0,)), ((), ())
+    pairs = x.reshape(batch, height + 1, 2, width + 1, 2, channels)
 
-    def transformed(x: jax.Array, axis: int, count: int) -> jax.Array:
-        ends = (jax.lax.slice_in_dim(x, i, i + count - 1, 2, axis) for i in range(4))
-        parts = _input_line(tuple(ends))
-        return jnp.stack([parts[i] for i in order])
+    def places(i: jax.Array, j: jax.Array) -> jax.Array:
+        start = (0, i // 2, i % 2, j // 2, j % 2, 0)
+        found = jax.lax.dynamic_slice(pairs, start, (batch, height, 1, width, 1, channels))
+        return found.reshape(batch, height, width, channels)
 
-    lines = transformed(x, 1, height)
-    squares = transformed(lines, 3, width)  # (4 of a row, 4 of a column, N, H / 2, W / 2, C)
-    inputs = squares.reshape(16, -1, channels)
-    factors = factors.swapaxes(0, 1).reshape(16, *factors.shape[2:])
-    contracted = ((2,), (2 if turned else 1,)), ((0,), (0,))
-    products = jax.lax.dot_general(inputs, factors, contracted, precision=precision)
-    products = products.reshape(4, 4, batch, height // 2, width // 2, -1)
-    columns = _output_line([products[i] for i in order])
-    grid = [_output_line([column[i] for i in order]) for column in columns]
-    rows = [jnp.stack(row, 3) for row in zip(*grid, strict=True)]
-    return jnp.stack(rows, 2).reshape(batch, height, width, -1)
+    # One product after the other, in a loop: written out, the sixteen take three times as long to
+    # compile, and are no faster.
+    def product(_: None, place: tuple[jax.Array, ...]) -> tuple[None, jax.Array]:
+        i, j = place
+        first, second, sign, at = map(jnp.asarray, (_FIRST, _SECOND, _SIGN, order))
+        part = places(first[i], first[j]) + sign[j] * places(first[i], second[j])
+        part += sign[i] * (places(second[i], first[j]) + sign[j] * places(second[i], second[j]))
+        factor = factors[at[i], at[j]]
+        return None, jax.lax.dot_general(part, factor, contracted, precision=precision)
+
+    grid = tuple(jnp.asarray(axis.ravel()) for axis in np.indices((4, 4)))
+    products = jax.lax.scan(product, None, grid)[1].reshape(4, 4, batch, height, width, -1)
+    rows = _square(_output_line, [[products[i, j] for j in range(4)] for i in range(4)])
+    lines = [jnp.stack(row, 3) for row in rows]
+    return jnp.stack(lines, 2).reshape(batch, 2 * height, 2 * width, -1)

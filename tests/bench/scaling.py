@@ -40,8 +40,8 @@ def _filters(layers: list[str], units: int) -> Prepared:
 def _images(count: int) -> Prepared:
     # One image, seen so many times: what they take themselves does not count.
     one = np.random.default_rng(0).integers(0, 256, (1, 224, 224, 3), np.uint8)
-    keys = ("engine.batch=16", "layers=kind:conv", "method.top_images.synthesis=null")
-    return method("top_images", [*NETWORK, *keys], np.broadcast_to(one, (count, *one.shape[1:])))
+    keys = ("engine.batch=16", "layers=kind:conv", "method.units.synthesis=null")
+    return method("units", [*NETWORK, *keys], np.broadcast_to(one, (count, *one.shape[1:])))
 
 
 def _decoded(count: int) -> Callable[[], object]:

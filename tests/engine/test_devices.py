@@ -17,7 +17,7 @@ from reportgen.core.report import Report
 
 METHODS = (
     *("saliency", "smoothgrad", "integrated_gradients", "guided_backprop", "lrp", "gradcam"),
-    *("eigencam", "scorecam", "occlusion", "rise", "road", "predictions", "top_images"),
+    *("eigencam", "scorecam", "occlusion", "rise", "road", "predictions", "units"),
     *("filters", "class_images", "caricature"),
 )
 
@@ -28,7 +28,7 @@ def made(folder: Path, devices: int) -> tuple[Report, str]:
             *(sys.executable, "-m", "reportgen", f"method=[{','.join(METHODS)}]"),
             *("method.rise.masks=64", "method.smoothgrad.samples=4", "method.scorecam.channels=8"),
             *("method.integrated_gradients.steps=8", "method.occlusion.patch=9"),
-            *("method.road.count=2", "method.top_images.synthesis=null", "engine.batch=3"),
+            *("method.road.count=2", "method.units.synthesis=null", "engine.batch=3"),
             *("layers=conv2", "method.filters.scales=3", "method.filters.steps=2"),
             *("method.filters.keep=4", "method.class_images.steps=2", "method.caricature.steps=2"),
             *(f"engine.cpu_devices={devices}", f"report.dir={folder}"),

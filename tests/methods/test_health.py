@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import jax
@@ -12,7 +11,6 @@ import pytest
 from flax import nnx
 
 from reportgen.core.blocks import Bars, Group, Table, Text
-from reportgen.rewrite.rectifiers import rectified_layers
 
 
 def blocks(result: Any) -> tuple[Any, ...]:
@@ -100,11 +98,13 @@ class Net(nnx.Module):
         return self.out(jax.nn.relu(self.hidden(x.mean((1, 2)))))
 
 
-def test_rectified_are_those_whose_every_output_goes_through_a_rectifier(
-    model_of: Any, lenet: Any
+def test_units_are_called_dead_only_where_every_way_on_leads_through_a_rectifier(
+    run_method: Any, model_of: Any, lenet: Any
 ) -> None:
-    model = model_of(lambda: Net(nnx.Rngs(0)), replace(lenet.spec, height=8, width=8))
-    assert rectified_layers(model.traced()) == {"first", "pooled", "norm", "hidden"}
+    model = model_of(lambda: Net(nnx.Rngs(0)), lenet.spec, lenet.classes)
+    rows = table(run_method("summary", "method.summary.images=2", model=model))
+    known = {path for path, row in rows.items() if row["dead"] is not None}
+    assert known == {"first", "pooled", "norm", "hidden"}
 
 
 def test_a_network_without_rectifiers_says_so(run_method: Any, model_of: Any, lenet: Any) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from typing import Any
 
 import numpy as np
@@ -40,13 +41,63 @@ def blob(size: int, rng: np.random.Generator) -> np.ndarray:
     return np.exp(-((rows - top) ** 2 + (columns - left) ** 2) / 0.05)
 
 
+def units(name: str = "conv1", count: int = 3, seed: int = 1, **changes: Any) -> blocks.Units:
+    """Units 4, 5, … of a layer with all kinds of pictures; the first is dead, the third repeats.
+
+    The second has no crop but one, and no synthesised picture.
+    """
+    rng = np.random.default_rng(seed)
+    largest = np.linspace(9.5, 0.25, count)
+    largest[0] = 0.0
+    responses = largest[:, None] * np.array([1.0, 0.9, 0.8, 0.7])
+    images = np.tile(np.arange(4) % 2, (count, 1))
+    responses[1, 1:], images[1, 1:] = 0.0, -1
+    score = np.arange(count) + 2.5
+    score[1] = np.nan
+    counts = rng.integers(0, 90, (count, 16))
+    counts[:, :4] = 0
+    settings: dict[str, Any] = {
+        "layer": name,
+        "count": 2 * count + 3,
+        "indices": 4 + np.arange(count),
+        "largest": largest,
+        "mean": largest / 7,
+        "sparsity": np.linspace(1, 0.125, count),
+        "dead": np.arange(count) == 0,
+        "repeats": np.where(np.arange(count) == 2, 4, -1),
+        "counts": counts,
+        "bound": np.full(count, 16.0),
+        "crops": rng.integers(0, 256, (count, 4, 6, 5, 1), np.uint8),
+        "crop_size": (12, 10),
+        "responses": responses,
+        "images": images,
+        "names": (name, "other.png"),
+        "pictures": rng.integers(0, 256, (count, 8, 8, 3), np.uint8),
+        "score": score,
+        "climbed": "the activation",
+        "kernels": rng.normal(size=(count, 4, 3, 3)),
+        "inputs": np.tile([7, 1, 0, 2], (count, 1)),
+        "effects": np.tile([0.5, 0.25], (count, 1)),
+        "helped": np.tile([1, 0], (count, 1)),
+        "classes": (name, "seven"),
+        "colormap": "RdBu_r",
+        "caption": caption(name, detail=name, override=f"reportgen x={name}"),
+    }
+    return blocks.Units(**(settings | changes))
+
+
 def every_block(rng: np.random.Generator, name: str = "conv1") -> tuple[Any, ...]:
     """One block of every type; ``name`` is put wherever a name can stand."""
     image = (blob(16, rng)[..., None] * 255).astype(np.uint8)
     weights = rng.normal(size=(8, 5, 5))
     counts, edges = np.histogram(weights, 20)
     steps = np.arange(30)
-    made = caption(name, detail=f"{name}, 8 of 8", formula=name, override=f"reportgen x={name}")
+    made = caption(
+        name,
+        detail=f"{name}, 8 of 8",
+        formula=name,
+        override=shlex.join(["reportgen", f"x={name}"]),
+    )
     inner = (
         blocks.Montage(
             tiles=weights,
@@ -149,7 +200,7 @@ def every_block(rng: np.random.Generator, name: str = "conv1") -> tuple[Any, ...
             threshold=0.1,
             advice=name,
         ),
-        blocks.Group(title=name, subtitle=name, blocks=inner),
+        blocks.Group(title=name, subtitle=name, blocks=(*inner, units(name))),
         blocks.Group(title=name, blocks=(blocks.Group(title="inner", blocks=inner[1:2]),)),
     )
 

@@ -77,7 +77,7 @@ def test_the_sample_holds_every_block_type():
 
 
 def test_nothing_is_inline_that_a_strict_policy_forbids(page):
-    assert not page.all("style", "iframe", "object", "embed", "base", "form", "svg")
+    assert not page.all("style", "iframe", "object", "embed", "base", "form", "foreignobject")
     for _, attributes in page.elements:
         assert not [name for name in attributes if name == "style" or name.startswith("on")]
         for name in ("src", "href", "srcset"):
@@ -117,8 +117,9 @@ def test_every_image_has_words_and_a_size_and_is_lazy(page):
         assert image["alt"].strip()
         assert int(image["width"]) > 0
         assert int(image["height"]) > 0
-        assert image["loading"] == "lazy"
         assert image["decoding"] == "async"
+    at_once = [image for image in images if image["loading"] != "lazy"]
+    assert len(at_once) <= 6  # those of the first screen
 
 
 def test_headings_do_not_skip_a_level(page):
@@ -145,7 +146,7 @@ def test_numbers_are_printed_rounded_and_shares_in_percent(page):
 
 def test_summary_comes_before_sections(page):
     order = [a["id"] for a in page.all("section") if "id" in a]
-    assert order[:4] == ["summary", "model", "data", "run"]
+    assert order[:6] == ["summary", "findings", "about", "model", "data", "run"]
     assert order.index("findings") < order.index("weights")
     assert order[-1] == "provenance"
 
@@ -226,7 +227,7 @@ def test_tiles_are_named_in_reading_order(labels, words):
     made = montage(np.zeros((len(labels), 2, 2)), labels=labels)
     section = Section(method="w", title="W", blocks=(made,))
     found = drawn_page(report(section))
-    assert f"Tiles: {words}." in found.all("img")[0]["alt"]
+    assert any(f"Tiles: {words}." in image["alt"] for image in found.all("img"))
     assert f"Tiles, in reading order: {words}" in found.text
 
 

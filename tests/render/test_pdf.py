@@ -6,7 +6,8 @@ import pytest
 from pypdf import PdfReader
 
 from reportgen.core import blocks
-from reportgen.core.report import Section
+from reportgen.core.errors import OutputError
+from reportgen.core.report import Rendering, Section
 from reportgen.render.assets import Assets
 from reportgen.render.painter import Painter
 from reportgen.render.pdf import render_pdf
@@ -94,11 +95,74 @@ def test_without_a_known_date_there_is_none(reader):
 
 
 def test_with_a_date_it_is_pdf_a(tmp_path):
-    found = made(report(created="2026-01-02T03:04:05+00:00"), tmp_path)
+    """With pictures that are enlarged, and one that is not."""
+    large = Section(method="w", title="W", blocks=(montage(np.zeros((1, 500, 500))),))
+    dated = report(created="2026-01-02T03:04:05+00:00")
+    found = made(replace(dated, sections=(*dated.sections, large)), tmp_path)
     assert found.metadata.creation_date.isoformat().startswith("2026-01-02T03:04:05")
     xmp = found.xmp_metadata.stream.get_data()
     assert b"pdfaid:part" in xmp
     assert b"pdfuaid:part" in xmp
+
+
+DATED = "2026-01-02T03:04:05+00:00"
+
+
+@pytest.fixture(scope="module")
+def archived(tmp_path_factory):
+    """A folder whose PDF carries results.json, which no PDF should change a byte of."""
+    folder = tmp_path_factory.mktemp("archived")
+    (folder / "results.json").write_bytes('{"title": "naïve", "n": 1}\r\n'.encode())
+    render_report(replace(report(created=DATED), rendering=Rendering(pdf="a-3")), folder)
+    return folder
+
+
+def test_pdf_a_3_carries_the_results(archived):
+    reader = PdfReader(archived / "report.pdf")
+    assert reader.attachments == {"results.json": [(archived / "results.json").read_bytes()]}
+    xmp = reader.xmp_metadata.stream.get_data()
+    assert b"<pdfaid:part>3</pdfaid:part>" in xmp
+    assert b"<pdfaid:conformance>A</pdfaid:conformance>" in xmp
+    assert b"pdfuaid:part" in xmp
+    (entry,) = reader.trailer["/Root"]["/AF"]
+    assert entry.get_object()["/AFRelationship"] == "/Source"
+
+
+def test_pdf_a_3_is_a_whole_document_in_fonts_of_its_own(archived):
+    reader = PdfReader(archived / "report.pdf")
+    assert titles(reader.outline)[-2:] == ["Provenance", ["Size"]]
+    assert f"page {len(reader.pages)} of {len(reader.pages)}" in reader.pages[-1].extract_text()
+    assert "naïve" not in words(reader)
+    fonts = [
+        font.get_object()
+        for page in reader.pages
+        for font in page["/Resources"].get("/Font", {}).values()
+    ]
+    assert fonts
+    for font in fonts:
+        (inner,) = font["/DescendantFonts"]
+        descriptor = inner.get_object()["/FontDescriptor"]
+        assert "DejaVu" in descriptor["/FontName"]
+        assert {"/FontFile2", "/FontFile3"} & set(descriptor)
+
+
+def test_pdf_a_3_is_the_same_bytes_again(archived, tmp_path):
+    made = replace(report(created=DATED), rendering=Rendering(pdf="a-3"))
+    render_report(made, tmp_path, source=archived)
+    assert (tmp_path / "report.pdf").read_bytes() == (archived / "report.pdf").read_bytes()
+
+
+def test_pdf_a_3_without_a_date_says_what_to_set(archived, tmp_path):
+    made = replace(report(), rendering=Rendering(pdf="a-3"))
+    with pytest.raises(OutputError, match="needs the report's date") as caught:
+        render_report(made, tmp_path, source=archived)
+    assert "SOURCE_DATE_EPOCH" in caught.value.hint
+
+
+def test_the_ledger_is_in_the_pdf(reader):
+    last = reader.pages[-1].extract_text()
+    assert "Page, style and script" in last
+    assert "report.html and assets/" in last
 
 
 @pytest.mark.parametrize("name", [name for name in HOSTILE if name.isascii()])

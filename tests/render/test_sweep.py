@@ -15,7 +15,7 @@ from reportgen.render.sweep_numbers import compared
 from reportgen.render.thumbnail import thumbnail
 from reportgen.render.view import section_titles
 
-from .sample import HOSTILE, blob, caption, montage, report
+from .sample import HOSTILE, blob, caption, montage, report, units
 
 JOBS = (
     SweepJob(
@@ -342,3 +342,11 @@ def test_thumbnails_show_as_many_tiles_as_can_be_seen():
     tiles = np.random.default_rng(0).uniform(size=(512, 64, 64))
     drawn = thumbnail(sectioned(montage(tiles, gap=0))).draw()
     assert drawn.shape == (4 * 64, 4 * 64, 3)
+
+
+def test_thumbnails_of_units_are_one_picture_each():
+    made = thumbnail(sectioned(units(count=9)))
+    assert made.shown == "Maps: conv1"
+    height, width = units().pictures.shape[1:3]
+    rows, columns = made.draw().shape[:2]
+    assert (rows // height, columns // width) == (3, 3)

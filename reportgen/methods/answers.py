@@ -1,0 +1,245 @@
+"""What units answer to a stream of images, and what their answers do to the logits.
+
+One run of the network forwards for every image, and one back for the effects. What is kept grows
+with units and classes, never with images.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from reportgen.methods.leaders import Leaders
+from reportgen.models.base import LayerInfo, Model
+
+Activations = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What layers answer to inputs x (N, H, W, C), and where asked what that does to the logits.
+
+    Made are, by kind and by the layer's path:
+
+    - ``responses``: (N, units, places) of the chosen units; places are those of a map, row by row;
+    - ``best``, ``total``, ``above``, ``finite``: (N, all units) over places, see ``Totals``;
+    - ``effects``: (N, units), the sum over places of response times the logit's derivative by it,
+      which to the first order is what the logit would lose without the unit (Molchanov et al.,
+      Importance Estimation for Neural Network Pruning, 2019); and ``classes``: (N,) whose logit.
+
+    Attributes:
+      units: of each path those whose responses and effects are made.
+      witnesses: paths of which only statistics are made.
+    """
+
+    paths: tuple[str, ...]
+    units: tuple[tuple[int, ...], ...]
+    witnesses: tuple[str, ...] = ()
+    name: str = "units"
+
+    def __call__(
+        self, batch: int, model: Model, x: jax.Array, targets: jax.Array | None = None
+    ) -> dict[str, Any]:
+        """Effects are made where there are targets: (N,) classes, -1 for the predicted one."""
+        made: dict[str, Any] = {}
+        if targets is None:
+            activations = model.apply(x)[1]
+        else:
+            activations, made = self._differentiated(model, x, targets)
+        chosen = zip(self.paths, self.units, strict=True)
+        return {
+            **made,
+            "responses": {path: _places(activations[path], own) for path, own in chosen},
+            **_totals({path: activations[path] for path in (*self.paths, *self.witnesses)}),
+        }
+
+    def _differentiated(
+        self, model: Model, x: jax.Array, targets: jax.Array
+    ) -> tuple[Activations, dict[str, Any]]:
+        def outputs(model: Model, x: jax.Array) -> Activations:
+            activations = model.apply(x)[1]
+            return {path: activations[path] for path in self.paths}
+
+        def explained(taps: Activations) -> tuple[jax.Array, tuple[Activations, jax.Array]]:
+            scores, activations = model.apply(x, taps)
+            index = jnp.where(targets < 0, scores.argmax(axis=-1), targets)
+            mine = jnp.take_along_axis(scores, index[:, None], axis=1)
+            kept = {path: activations[path] for path in (*self.paths, *self.witnesses)}
+            return mine.sum(), (kept, index)
+
+        shapes = jax.eval_shape(outputs, model, x)
+        taps = {path: jnp.zeros(one.shape, one.dtype) for path, one in shapes.items()}
+        gradients, (activations, index) = jax.grad(explained, has_aux=True)(taps)
+        effects = {
+            path: (_places(activations[path], own) * _places(gradients[path], own)).sum(axis=2)
+            for path, own in zip(self.paths, self.units, strict=True)
+        }
+        return activations, {"effects": effects, "classes": index}
+
+
+def _places(values: jax.Array, chosen: tuple[int, ...]) -> jax.Array:
+    """(N, …, all units) as (N, chosen units, places)."""
+    if chosen == tuple(range(len(chosen))):
+        values = values[..., : len(chosen)]  # a slice costs nothing on a CPU
+    else:
+        values = jnp.take(values, jnp.asarray(chosen), axis=-1)
+    return values.reshape(values.shape[0], -1, len(chosen)).swapaxes(1, 2)
+
+
+def _totals(activations: Activations) -> dict[str, Activations]:
+    made: dict[str, Activations] = {"best": {}, "total": {}, "above": {}, "finite": {}}
+    for path, values in activations.items():
+        flat = values.reshape(values.shape[0], -1, values.shape[-1])
+        finite = jnp.isfinite(flat)
+        made["best"][path] = jnp.where(finite, flat, -jnp.inf).max(axis=1)
+        made["total"][path] = jnp.where(finite, flat, 0).sum(axis=1)
+        made["above"][path] = (finite & (flat > 0)).sum(axis=1)
+        made["finite"][path] = finite.sum(axis=1)
+    return made
+
+
+@dataclass
+class Totals:
+    """Of all responses of each of U units; what is not finite counts as no response.
+
+    Attributes:
+      largest: (U,), -inf where there is none.
+      total, above, finite: (U,) sum of responses, how many are above zero, and how many there are.
+    """
+
+    largest: np.ndarray
+    total: np.ndarray
+    above: np.ndarray
+    finite: np.ndarray
+
+    @classmethod
+    def none(cls, units: int) -> Totals:
+        """Before the first image."""
+        zeros = np.zeros(units)
+        return cls(np.full(units, -np.inf), zeros, zeros.copy(), zeros.copy())
+
+    def take(self, made: Mapping[str, Mapping[str, np.ndarray]], path: str) -> None:
+        """Take in what ``Answers`` made of one layer and some images."""
+        self.largest = np.maximum(self.largest, made["best"][path].max(axis=0))
+        self.total = self.total + made["total"][path].sum(axis=0, dtype=np.float64)
+        self.above = self.above + made["above"][path].sum(axis=0)
+        self.finite = self.finite + made["finite"][path].sum(axis=0)
+
+    @property
+    def mean(self) -> np.ndarray:
+        """(U,), NaN without a response."""
+        return self._share(self.total)
+
+    @property
+    def sparsity(self) -> np.ndarray:
+        """(U,) share of responses that are zero or below, NaN without a response."""
+        return self._share(self.finite - self.above)
+
+    @property
+    def silent(self) -> np.ndarray:
+        """(U,) whether there are responses, and none above zero."""
+        return (self.finite > 0) & (self.above == 0)
+
+    def _share(self, part: np.ndarray) -> np.ndarray:
+        none = np.full(len(part), np.nan)
+        return np.asarray(np.divide(part, self.finite, out=none, where=self.finite > 0))
+
+
+@dataclass
+class Effects:
+    """Sums of U units' effects on logits, by class, and how many images of each class there were.
+
+    Attributes:
+      sums: (classes, U).
+      images: (classes,).
+    """
+
+    sums: np.ndarray
+    images: np.ndarray
+
+    @classmethod
+    def none(cls, classes: int, units: int) -> Effects:
+        """Before the first image."""
+        return cls(np.zeros((classes, units)), np.zeros(classes, np.int64))
+
+    def take(self, effects: np.ndarray, classes: np.ndarray) -> None:
+        """Take in effects (N, U) on the logits of classes (N,)."""
+        np.add.at(self.sums, classes, effects)
+        np.add.at(self.images, classes, 1)
+
+    def highest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The classes that each unit helps most, and its mean effects on their images' logits.
+
+        Returns:
+          (U, C) class indices, of C classes at most, and effects, descending; -1 and 0 where
+          fewer are helped.
+        """
+        seen = np.flatnonzero(self.images)
+        means = (self.sums[seen] / self.images[seen, None]).T
+        means = np.where(np.isfinite(means), means, -np.inf)
+        order = np.argsort(-means, axis=1, kind="stable")[:, :count]
+        effects = np.take_along_axis(means, order, axis=1)
+        helped = effects > 0
+        return np.where(helped, seen[order], -1), np.where(helped, effects, 0.0)
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """What was seen of all images: by the layer's path.
+
+    Attributes:
+      heard: the layer at which a rectifier reads the units, where one does.
+      count: of images.
+    """
+
+    leaders: dict[str, Leaders]
+    totals: dict[str, Totals]
+    effects: dict[str, Effects]
+    heard: dict[str, str]
+    count: int = 0
+
+    def take(self, made: Mapping[str, Any], first: int) -> None:
+        """Take in what ``Answers`` made of images ``first``, ``first + 1``, …"""
+        for path, leaders in self.leaders.items():
+            leaders.take(made["responses"][path], first)
+        for path, totals in self.totals.items():
+            totals.take(made, path)
+        for path, effects in self.effects.items():
+            effects.take(made["effects"][path], made["classes"])
+
+    def dead(self, layer: LayerInfo) -> np.ndarray:
+        """(U,) whether a unit never answered above zero, where a rectifier reads it."""
+        if layer.path not in self.heard:
+            return np.zeros(layer.shape[-1], bool)
+        return self.totals[self.heard[layer.path]].silent
+
+    def measures(
+        self, layer: LayerInfo, units: tuple[int, ...], classes: Sequence[str], helped: int
+    ) -> dict[str, Any]:
+        """Numbers of some of a layer's units, as ``Units`` has them."""
+        own, chosen = self.totals[layer.path], list(units)
+        heard = self.totals[self.heard.get(layer.path, layer.path)]
+        leaders = self.leaders[layer.path]
+        found: dict[str, Any] = {
+            "largest": np.where(np.isfinite(own.largest), own.largest, np.nan)[chosen],
+            "mean": own.mean[chosen],
+            "sparsity": heard.sparsity[chosen],
+            "counts": leaders.counts,
+            "bound": np.where(leaders.bound, leaders.bound, 1.0),
+        }
+        if helped:
+            index, found["effects"] = self.effects[layer.path].highest(helped)
+            names, found["helped"] = named(index)
+            found["classes"] = tuple(classes[i] for i in names)
+        return found
+
+
+def named(index: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """The numbers in an array, each once, and the array with places in that list; -1 stays."""
+    names = np.unique(index[index >= 0])
+    return names.tolist(), np.where(index >= 0, np.searchsorted(names, index), -1)
