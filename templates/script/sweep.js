@@ -9,6 +9,12 @@
   const rows = [...table.tBodies[0].rows]; // in the jobs' order
   const rowOf = (job) => rows.find((row) => row.dataset.job === job);
 
+  // Headers of rows stay in sight below those of columns, however tall these are.
+  const matrix = page.querySelector(".matrix");
+  const measure = () => matrix.style.setProperty("--head", `${matrix.tHead.offsetHeight}px`);
+  window.addEventListener("resize", measure);
+  measure();
+
   // Sorting. Numbers are compared unrounded; what has none comes last, whichever way.
   const collator = new Intl.Collator("en", { numeric: true });
 
