@@ -201,7 +201,9 @@ def _make(node: Any, target: Path, overrides: Sequence[str]) -> Any:
 def _sweep_job(node: Any, folder: Path, overrides: list[str]) -> int:
     """One job; its failure is recorded, never raised, since Hydra would drop the rest."""
     from reportgen import jobs, terminal, workers
-    from reportgen.render.thumbnail import PATH as THUMBNAIL
+    from reportgen.core.sweep import headline_numbers
+    from reportgen.render import thumbnail
+    from reportgen.render.view import section_titles
 
     target = jobs.report_folder(folder, overrides)
     with workers.at_work(folder, jobs.number_of(folder, overrides)):
@@ -215,15 +217,17 @@ def _sweep_job(node: Any, folder: Path, overrides: list[str]) -> int:
             message = str(error) if known else f"{type(error).__name__}: {error}"
             jobs.record(folder, overrides, exit_code=code, message=message)
             return code
-        thumbnail = target / THUMBNAIL
+        small = thumbnail.thumbnail(outcome.report)
         jobs.record(
             folder,
             overrides,
             exit_code=_audited(outcome),
             folder=target.name,
             title=outcome.report.title,
-            thumbnail=f"{target.name}/{THUMBNAIL}" if thumbnail.is_file() else "",
-            metrics=dict(outcome.report.metrics),
+            thumbnail=f"{target.name}/{thumbnail.PATH}" if small else "",
+            shown=small.shown if small else "",
+            sections=section_titles(outcome.report),
+            metrics=headline_numbers(outcome.report),
         )
         return _audited(outcome)
 

@@ -193,6 +193,32 @@ class Curve:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BarSeries:
+    """One bar for each name of a ``Bars``: values (N,), NaN where there is none."""
+
+    name: str
+    values: Array
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bars:
+    """Horizontal bars with their values written at them, one of each series for every name.
+
+    Attributes:
+      names: N, from the top.
+      x_label: what the values are; one that tells of shares has them in percent.
+      x_range: fixes the axis (shares 0..1), else it begins at zero and follows the data.
+    """
+
+    names: tuple[str, ...]
+    series: tuple[BarSeries, ...]
+    caption: Caption
+    x_label: str
+    x_range: tuple[float, float] | None = None
+    type: Literal["bars"] = "bars"
+
+
+@dataclass(frozen=True, kw_only=True)
 class Matrix:
     """A matrix of counts with names, such as a confusion matrix (rows: truth)."""
 
@@ -292,6 +318,7 @@ Block = Annotated[
     | Comparison
     | Histogram
     | Curve
+    | Bars
     | Matrix
     | Gallery
     | Diagram

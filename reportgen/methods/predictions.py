@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 import numpy as np
 
 from reportgen.core.blocks import (
+    Bars,
+    BarSeries,
     Block,
     Cell,
     Finding,
@@ -22,6 +25,7 @@ from reportgen.methods.base import Context, Method, Result
 from reportgen.methods.targets import predict, softmax
 
 MATRIX_CLASSES = 60  # a larger confusion matrix has no legible cell
+BAR_CLASSES = 40  # more bars do not fit on a page
 
 
 def confusion_matrix(labels: np.ndarray, predicted: np.ndarray, classes: int) -> np.ndarray:
@@ -126,6 +130,7 @@ class Predictions(Method):
                     ),
                 )
             )
+        blocks += _bars(context, rows)
         blocks.append(
             Table(
                 columns=("class", "images", "predicted", "correct", "recall", "precision"),
@@ -166,3 +171,35 @@ class Predictions(Method):
                 formula="softmax of the logits",
             ),
         )
+
+
+def _bars(context: Context, rows: Sequence[tuple[Cell, ...]]) -> tuple[Bars, Bars]:
+    """Each class's accuracy and counts, the worst first.
+
+    Args:
+      rows: class, images, predicted, correct, recall, precision.
+    """
+    measured = [row for row in rows if row[1]]
+    worst = sorted(measured, key=lambda row: float(row[4] or 0))[:BAR_CLASSES]
+    names = tuple(str(row[0]) for row in worst)
+    left_out = len(measured) - len(worst)
+    which = f"the {len(worst)} worst of {len(measured)} classes" if left_out else "the worst first"
+
+    def series(name: str, place: int) -> BarSeries:
+        return BarSeries(name=name, values=np.array([float(row[place] or 0) for row in worst]))
+
+    return (
+        Bars(
+            names=names,
+            series=(series("accuracy", 4),),
+            x_label="accuracy on images of the class",
+            x_range=(0.0, 1.0),
+            caption=context.caption("Accuracy by class", detail=which),
+        ),
+        Bars(
+            names=names,
+            series=(series("true", 1), series("predicted", 2)),
+            x_label="images",
+            caption=context.caption("Images by class", detail=f"in the same order, {which}"),
+        ),
+    )

@@ -212,6 +212,21 @@ def _(block: blocks.Curve, place: Place) -> View:
 
 
 @_view.register
+def _(block: blocks.Bars, place: Place) -> View:
+    said = []
+    for series in block.series:
+        values = np.asarray(series.values, np.float64).tolist()
+        told = [
+            f"{name} {numbers.cell(value, block.x_label)}"
+            for name, value in zip(block.names, values, strict=True)
+            if not math.isnan(value)
+        ]
+        said.append(f"{series.name}: {', '.join(told)}")
+    alt = f"{block.caption.title}: bars of {block.x_label}. {shorten('; '.join(said), _ALT)}."
+    return _plot_figure(block, plots.bars(block), alt, place)
+
+
+@_view.register
 def _(block: blocks.Matrix, place: Place) -> View:
     values = np.asarray(block.values, np.float64)
     high_rows, wide = values.shape

@@ -64,4 +64,4 @@ def _is_small(block: View) -> bool:
         return bool(block["images"][0]["width"] <= _NARROW)
     if block["type"] == "table":
         return len(block["columns"]) <= _FEW_COLUMNS and len(block["rows"]) <= _FEW_ROWS
-    return block["type"] in {"histogram", "key_values", "curve", "matrix"}
+    return block["type"] in {"histogram", "key_values", "curve", "matrix", "bars"}

@@ -1,4 +1,4 @@
-"""Histograms, curves and matrices as SVG by Matplotlib, each in a light and a dark dress.
+"""Histograms, curves, bars and matrices as SVG by Matplotlib, each in a light and a dark dress.
 
 No pyplot and no global setting: a caller's own Matplotlib state is neither used nor changed.
 """
@@ -19,7 +19,7 @@ from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
-from reportgen.core.blocks import Curve, Histogram, Matrix, Series
+from reportgen.core.blocks import Bars, Curve, Histogram, Matrix, Series
 from reportgen.render import numbers, pictures
 from reportgen.render.text import drawable, printable, shorten
 
@@ -58,6 +58,8 @@ _STYLE: dict[Any, Any] = {
     "svg.image_inline": True,
 }
 _MATRIX_CELLS = 32
+_BAR, _BETWEEN = 0.155, 0.07  # inches: height of a bar, and the gap between names
+_BAR_NAME = 26  # letters
 _LEGEND_NAMES = 12
 
 
@@ -129,6 +131,73 @@ def _legend(axes: Axes, count: int) -> None:
         bbox_to_anchor=(1.01, 0.5),
         borderaxespad=0.2,
     )
+
+
+def bars(block: Bars) -> Plot:
+    """A bar of each series for every name, with its value at its end; a legend where there are two.
+
+    A value that is not finite has its words and no bar.
+    """
+    count, among = len(block.names), max(1, len(block.series))
+    step = among * _BAR + _BETWEEN
+    names = [_text(name, _BAR_NAME) for name in block.names]
+    # Long names take their room from the bars, so that two plots stand beside each other.
+    width = 4.8 - 0.085 * max(map(len, names), default=0)
+    with _axes(width, 0.5 + step * max(1, count)) as (figure, axes):
+        for index, series in enumerate(block.series):
+            values = np.asarray(series.values, np.float64)
+            middles = np.arange(count) * step + (index + 0.5) * _BAR
+            lengths = np.where(np.isfinite(values), values, 0.0)
+            axes.barh(
+                middles,
+                lengths,
+                height=0.86 * _BAR,
+                color=_LINES[index % len(_LINES)],
+                label=_text(series.name, 32),
+            )
+            for middle, value, length in zip(middles, values, lengths, strict=True):
+                axes.annotate(
+                    numbers.NONE if np.isnan(value) else numbers.cell(float(value), block.x_label),
+                    (max(length, 0.0), middle),
+                    xytext=(3, 0),
+                    textcoords="offset points",
+                    va="center",
+                    fontsize=7.5,
+                )
+        axes.set_yticks(np.arange(count) * step + among * _BAR / 2, names)
+        _bound(axes, block, max(count * step - _BETWEEN, _BAR))
+        if among > 1:
+            axes.legend(
+                frameon=False,
+                fontsize=8,
+                ncols=among,
+                loc="lower left",
+                bbox_to_anchor=(0, 1),
+                borderpad=0.2,
+            )
+        return _save(figure)
+
+
+def _bound(axes: Axes, block: Bars, height: float) -> None:
+    """Names from the top, values from zero."""
+    if block.x_range is not None:
+        axes.set_xlim(*block.x_range)
+    else:
+        axes.margins(x=0.02)
+        low, high = axes.get_xlim()
+        axes.set_xlim(min(low, 0.0), high if high > 0 else 1.0)
+    axes.set_ylim(height + _BETWEEN, -_BETWEEN)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.grid(axis="x", color=GRID, linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.xaxis.set_major_locator(MaxNLocator(5))
+    in_percent = numbers.is_share(block.x_label)
+    axes.xaxis.set_major_formatter(
+        FuncFormatter(lambda value, _: f"{_tick(100 * value)} %" if in_percent else _tick(value))
+    )
+    axes.tick_params(length=3, width=0.7)
+    axes.tick_params(axis="y", length=0)
+    axes.set_xlabel(_text(block.x_label, 60))
 
 
 def matrix_fits(block: Matrix) -> bool:

@@ -43,7 +43,7 @@ def render_report(
         view = {**report_view(report, assets), "logo": own.logo(assets)}
         small = thumbnail.thumbnail(report)
         if small is not None:
-            assets.keep(thumbnail.PATH, small)
+            assets.keep(thumbnail.PATH, small.png())
         assets.keep(SHEET, assets.templates.stylesheet())
         assets.keep(SCRIPT, assets.templates.script())
         page = page_within(view, assets, report.rendering)

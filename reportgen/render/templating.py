@@ -18,7 +18,7 @@ from reportgen.core.errors import OutputError
 _SHEETS = ("base", "page", "contents", "blocks", "units", "viewer", "sweep", "paper")
 _SCRIPTS = (
     *("base", "single", "theme", "links", "contents", "search", "values", "montages", "units"),
-    *("panels", "viewer"),
+    *("panels", "viewer", "sweep"),
 )
 
 # Where a house's templates are in a report, and what messages call them.

@@ -33,14 +33,15 @@ _ORDER = re.compile(r"^\d+[-_]+")
 _SEVERITIES = ("fail", "warn", "info")
 _FIGURES = frozenset(
     {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"}
-    | {"comparison", "units"}
+    | {"comparison", "bars", "units"}
 )
 
 
 def report_view(report: Report, assets: Assets) -> View:
     """Everything the templates print, in order, as text; pictures are drawn into ``assets``."""
     ids = Names(*_RESERVED)
-    sections = [_section(section, assets, ids) for section in report.sections]
+    named = zip(_section_ids(report, ids), report.sections, strict=True)
+    sections = [_section(own, section, assets, ids) for own, section in named]
     extras = [_extra(name, assets, ids) for name in assets.templates.sections]
     assets.begin("")
     alone, maps = headline(report.metrics)
@@ -89,6 +90,17 @@ def metrics_view(metrics: Mapping[str, float]) -> list[View]:
     return [{"name": name, "value": numbers.cell(value, name)} for name, value in metrics.items()]
 
 
+def section_titles(report: Report) -> dict[str, str]:
+    """Titles of a report's sections by the ids that its page has them under."""
+    ids = _section_ids(report, Names(*_RESERVED))
+    return {own: section.title for own, section in zip(ids, report.sections, strict=True)}
+
+
+def _section_ids(report: Report, ids: Names) -> list[str]:
+    """Taken before all others, so that a link into a report needs nothing but its methods."""
+    return [ids.take(slug(section.method)) for section in report.sections]
+
+
 def _extra(name: str, assets: Assets, ids: Names) -> View:
     """A section of the house's: its title is its file's name, without a number that orders it."""
     words = _ORDER.sub("", name, count=1).replace("_", " ").replace("-", " ").strip() or name
@@ -101,9 +113,8 @@ def _extra(name: str, assets: Assets, ids: Names) -> View:
     }
 
 
-def _section(section: Section, assets: Assets, ids: Names) -> View:
+def _section(own: str, section: Section, assets: Assets, ids: Names) -> View:
     assets.begin(section.title)
-    own = ids.take(slug(section.method))
     place = Place(own, 3, assets, ids, section.command)
     drawn = [block_view(block, place) for block in section.blocks]
     groups = [block for block in drawn if block["type"] == Group.type]

@@ -50,9 +50,11 @@ def _image(heatmap: Heatmap) -> tuple[np.ndarray, int]:
 
 
 def test_table_and_diagram(made: Any) -> None:
-    diagram, table = made.section("summary").blocks
+    diagram, table, health = made.section("summary").blocks
     assert isinstance(diagram, Diagram)
     assert isinstance(table, Table)
+    rectified, _, _ = health.blocks
+    assert rectified.names == ("conv1", "conv2", "dense1")
     told = dict(zip(table.columns, table.totals, strict=True))
     assert told["parameters"] == 1_199_882
     kinds = [(row[0], row[1]) for row in table.rows if row[3]]

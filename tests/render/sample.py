@@ -141,6 +141,16 @@ def every_block(rng: np.random.Generator, name: str = "conv1") -> tuple[Any, ...
             x_label=name,
             y_label=name,
         ),
+        blocks.Bars(
+            names=(name, "1"),
+            series=(
+                blocks.BarSeries(name=name, values=np.array([0.9, 0.5])),
+                blocks.BarSeries(name="other", values=np.array([0.25, np.nan])),
+            ),
+            caption=made,
+            x_label="share",
+            x_range=(0.0, 1.0),
+        ),
         blocks.Matrix(
             values=rng.integers(0, 50, (4, 4)),
             row_labels=(name, "1", "2", "3"),

@@ -238,6 +238,17 @@ def test_details_end_before_the_next_sentence(detail):
     assert "8 of 8. 1 tile of 2 × 2 values." in drawn_page(report(section)).text
 
 
+def test_bars_are_told_in_words():
+    made = blocks.Bars(
+        names=("a", "b"),
+        series=(blocks.BarSeries(name="dead units", values=np.array([0.068, np.nan])),),
+        x_label="share",
+        caption=caption("Health"),
+    )
+    found = drawn_page(report(Section(method="w", title="W", blocks=(made,))))
+    assert found.all("img")[0]["alt"] == "Health: bars of share. dead units: a 6.8 %."
+
+
 def test_a_large_matrix_is_a_picture_with_a_range():
     made = blocks.Matrix(
         values=np.eye(100),

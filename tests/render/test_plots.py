@@ -5,7 +5,7 @@ import matplotlib as mpl
 import numpy as np
 import pytest
 
-from reportgen.core.blocks import Curve, Diagram, Histogram, Matrix, Node, Series
+from reportgen.core.blocks import Bars, BarSeries, Curve, Diagram, Histogram, Matrix, Node, Series
 from reportgen.render import diagram, plots
 
 from .sample import HOSTILE, caption
@@ -19,6 +19,12 @@ def histogram(name="value"):
 def curve(*lines, **changes):
     series = tuple(Series(name=f"line {i}", x=np.arange(len(y)), y=y) for i, y in enumerate(lines))
     return Curve(series=series, caption=caption(), x_label="x", y_label="y", **changes)
+
+
+def bars(*values, names=None, **changes):
+    series = tuple(BarSeries(name=f"line {i}", values=np.asarray(v)) for i, v in enumerate(values))
+    names = names or tuple(map(str, range(len(values[0]))))
+    return Bars(names=names, series=series, caption=caption(), **({"x_label": "n"} | changes))
 
 
 def matrix(values, labels=None):
@@ -39,6 +45,7 @@ def all_plots(name):
     return (
         plots.histogram(histogram(name)),
         plots.matrix(matrix([[1, 2], [3, 4]], (name, name))),
+        plots.bars(bars([1.0, 2.0], [3.0, np.nan], names=(name, name), x_label=name)),
         *diagram.diagram(
             Diagram(
                 nodes=(Node(path=name, kind=name, shape=(1,), parameters=5),), caption=caption()
@@ -92,6 +99,39 @@ def test_light_and_dark_differ_in_colours_only():
 )
 def test_odd_curves(lines):
     assert plots.curve(curve(*lines)).width > 100
+
+
+def lengths(plot):
+    """Widths of a plot's bars in its own units, in the order of drawing."""
+    paths = re.findall(rb'<path d="([^"]*)"[^>]*fill="#0072b2"', plot.light)
+    across = [[float(x) for x in re.findall(rb"[ML] ([\d.-]+) ", path)] for path in paths]
+    return [max(found) - min(found) for found in across]
+
+
+def test_bars_are_as_long_as_their_values_and_missing_ones_have_none():
+    one, half, none, two = lengths(plots.bars(bars([1.0, 0.5, np.nan, 2.0])))
+    assert half == pytest.approx(one / 2, rel=1e-3)
+    assert two == pytest.approx(2 * one, rel=1e-3)
+    assert none == 0
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        ([],),
+        ([np.nan, np.inf],),
+        ([0.0, 0.0],),
+        ([-1.0, 2.0],),
+        ([1e-30],),
+        tuple([float(i)] * 40 for i in range(3)),
+    ],
+)
+def test_odd_bars(values):
+    assert plots.bars(bars(*values)).width > 100
+
+
+def test_more_bars_are_a_taller_plot():
+    assert plots.bars(bars(np.ones(40))).height > 3 * plots.bars(bars(np.ones(10))).height
 
 
 def test_a_histogram_of_nothing():
