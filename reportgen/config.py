@@ -182,6 +182,18 @@ class EngineConfig:
 
 
 @settings
+class AuditConfig:
+    """``audit``: the checks by name, with keys that their own classes check.
+
+    Attributes:
+      fail_on: which findings make the command fail, with exit code 3.
+    """
+
+    fail_on: Literal["fail", "warn", "never"]
+    checks: dict[str, dict[str, Any]]
+
+
+@settings
 class Config:
     """The whole configuration; ``method`` maps each chosen method to its still unchecked keys."""
 
@@ -192,6 +204,7 @@ class Config:
     layers: Texts
     method: dict[str, dict[str, Any]]
     colormap: ColormapConfig
+    audit: AuditConfig
     report: ReportConfig
     engine: EngineConfig
     seed: Whole
@@ -221,6 +234,8 @@ def read(node: DictConfig) -> Config:
                     f"method.{name} is {keys!r}; it takes keys of its own.",
                     f"Choose methods with {_example()}, and set one's key with method.{name}.KEY=…",
                 )
+    audit = dict(plain["audit"])
+    plain["audit"] = {"fail_on": audit.pop("fail_on"), "checks": audit}
     return parse(Config, {str(key): value for key, value in plain.items()})
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from reportgen.core.blocks import Block, Finding, Number, Table
+from reportgen.core.checks import Check
 
 SCHEMA_VERSION = 1
 
@@ -107,6 +108,8 @@ class Report:
       metrics: headline numbers, unrounded, such as accuracy (0..1). Those of several maps are
         named ``MAP: MEASURE``.
       command: the command line of the whole report.
+      checks: of the audit, in its order; what is wrong is among the findings too.
+      fail_on: which findings make the command fail.
     """
 
     title: str
@@ -118,7 +121,19 @@ class Report:
     provenance: Provenance
     command: str
     banners: tuple[str, ...] = ()
+    checks: tuple[Check, ...] = ()
+    fail_on: Literal["fail", "warn", "never"] = "fail"
     schema_version: Literal[1] = 1
+
+    @property
+    def grave(self) -> tuple[str, ...]:
+        """Severities of findings that make the command fail."""
+        return {"fail": ("fail",), "warn": ("fail", "warn"), "never": ()}[self.fail_on]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a finding is as grave as ``fail_on`` says."""
+        return any(finding.severity in self.grave for finding in self.findings)
 
 
 def headline(metrics: Mapping[str, float]) -> tuple[dict[str, float], Table | None]:

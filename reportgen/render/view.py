@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reportgen.core.blocks import Finding, Group
+from reportgen.core.blocks import Group
 from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Section, headline
 from reportgen.render import numbers
 from reportgen.render.assets import Assets
 from reportgen.render.block_views import Place, View, block_view, finding_view
 from reportgen.render.layout import rows
 from reportgen.render.text import Names, printable, slug
+from reportgen.render.verdict import SEVERITIES, checks_view, verdict
 
 _CLASSES_SHOWN = 12
-_SEVERITIES = ("fail", "warn", "info")
 _FIGURES = frozenset(
     {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"}
     | {"comparison", "units"}
@@ -23,14 +23,17 @@ _FIGURES = frozenset(
 
 def report_view(report: Report, assets: Assets) -> View:
     """Everything the templates print, in order, as text; pictures are drawn into ``assets``."""
-    ids = Names("top", "summary", "findings", "contents", "run", "provenance", "model", "data")
+    ids = Names(
+        "top", "summary", "findings", "audit", "contents", "run", "provenance", "model", "data"
+    )
     sections = [_section(section, assets, ids) for section in report.sections]
     alone, maps = headline(report.metrics)
     view: View = {
         "title": report.title,
         "command": report.command,
         "banners": list(report.banners),
-        "verdict": _verdict(report.findings),
+        "verdict": verdict(report),
+        "checks": checks_view(report.checks),
         "metrics": metrics_view(alone),
         "maps": block_view(maps, Place("summary", 3, assets, ids, "")) if maps else None,
         "model": {
@@ -45,7 +48,7 @@ def report_view(report: Report, assets: Assets) -> View:
         },
         "findings": [
             finding_view(finding)
-            for severity in _SEVERITIES
+            for severity in SEVERITIES
             for finding in report.findings
             if finding.severity == severity
         ],
@@ -99,18 +102,6 @@ def _walk(views: list[View]) -> Iterator[View]:
         if view["type"] == Group.type:
             for row in view["rows"]:
                 yield from _walk([*row["main"], *row["side"]])
-
-
-def _verdict(findings: tuple[Finding, ...]) -> View:
-    counts = {level: sum(f.severity == level for f in findings) for level in _SEVERITIES}
-    if counts["fail"]:
-        words = [numbers.counted(counts["fail"], "failure")]
-        if counts["warn"]:
-            words.append(numbers.counted(counts["warn"], "warning"))
-        return {"severity": "fail", "text": ", ".join(words)}
-    if counts["warn"]:
-        return {"severity": "warn", "text": numbers.counted(counts["warn"], "warning")}
-    return {"severity": "good", "text": "No warnings"}
 
 
 def _row(name: str, value: str, style: str = "") -> View:
