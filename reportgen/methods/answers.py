@@ -6,7 +6,7 @@ with units and classes, never with images.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,7 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from reportgen.models.base import Model
+from reportgen.methods.leaders import Leaders
+from reportgen.models.base import LayerInfo, Model
 
 Activations = dict[str, jax.Array]
 
@@ -200,3 +201,60 @@ class Effects:
         effects = np.take_along_axis(means, order, axis=1)
         helped = effects > 0
         return np.where(helped, seen[order], -1), np.where(helped, effects, 0.0)
+
+
+@dataclass(kw_only=True)
+class Seen:
+    """What was seen of all images: by the layer's path.
+
+    Attributes:
+      heard: the layer at which a rectifier reads the units, where one does.
+      count: of images.
+    """
+
+    leaders: dict[str, Leaders]
+    totals: dict[str, Totals]
+    effects: dict[str, Effects]
+    heard: dict[str, str]
+    count: int = 0
+
+    def take(self, made: Mapping[str, Any], first: int) -> None:
+        """Take in what ``Answers`` made of images ``first``, ``first + 1``, …"""
+        for path, leaders in self.leaders.items():
+            leaders.take(made["responses"][path], first)
+        for path, totals in self.totals.items():
+            totals.take(made, path)
+        for path, effects in self.effects.items():
+            effects.take(made["effects"][path], made["classes"])
+
+    def dead(self, layer: LayerInfo) -> np.ndarray:
+        """(U,) whether a unit never answered above zero, where a rectifier reads it."""
+        if layer.path not in self.heard:
+            return np.zeros(layer.shape[-1], bool)
+        return self.totals[self.heard[layer.path]].silent
+
+    def measures(
+        self, layer: LayerInfo, units: tuple[int, ...], classes: Sequence[str], helped: int
+    ) -> dict[str, Any]:
+        """Numbers of some of a layer's units, as ``Units`` has them."""
+        own, chosen = self.totals[layer.path], list(units)
+        heard = self.totals[self.heard.get(layer.path, layer.path)]
+        leaders = self.leaders[layer.path]
+        found: dict[str, Any] = {
+            "largest": np.where(np.isfinite(own.largest), own.largest, np.nan)[chosen],
+            "mean": own.mean[chosen],
+            "sparsity": heard.sparsity[chosen],
+            "counts": leaders.counts,
+            "bound": np.where(leaders.bound, leaders.bound, 1.0),
+        }
+        if helped:
+            index, found["effects"] = self.effects[layer.path].highest(helped)
+            names, found["helped"] = named(index)
+            found["classes"] = tuple(classes[i] for i in names)
+        return found
+
+
+def named(index: np.ndarray) -> tuple[list[int], np.ndarray]:
+    """The numbers in an array, each once, and the array with places in that list; -1 stays."""
+    names = np.unique(index[index >= 0])
+    return names.tolist(), np.where(index >= 0, np.searchsorted(names, index), -1)

@@ -53,3 +53,18 @@ def crop(image: np.ndarray, field: Field | None, layer: LayerInfo, place: int) -
     down, across = max(-top, 0), max(-left, 0)
     cut[down : down + inside.shape[0], across : across + inside.shape[1]] = inside
     return cut
+
+
+def middle(pictures: np.ndarray, field: Field | None) -> np.ndarray:
+    """Of pictures (N, H, W, C) what a place in the middle sees, twice as wide and as high.
+
+    The rest is what the procedure fills it with; it shifts and turns the picture, so that a little
+    more than the receptive field counts.
+    """
+    if field is None:
+        return pictures
+    sides = pictures.shape[1:3]
+    top, bottom, left, right = field.box(0, 0, (sides[0], sides[1]))
+    high, wide = min(sides[0], 2 * (bottom - top)), min(sides[1], 2 * (right - left))
+    down, across = (sides[0] - high) // 2, (sides[1] - wide) // 2
+    return pictures[:, down : down + high, across : across + wide]

@@ -8,7 +8,7 @@ at the unit's receptive field, beside a synthesised picture and the distribution
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
 import jax
@@ -18,9 +18,9 @@ from pydantic import BeforeValidator, Field
 from reportgen.core.blocks import Block, Finding, Group, Text, Units
 from reportgen.core.settings import Count, Fraction, Indices, Texts, Whole, settings
 from reportgen.engine.rows import Rows, Source
-from reportgen.methods.answers import Answers, Effects, Totals
+from reportgen.methods.answers import Answers, Effects, Seen, Totals, named
 from reportgen.methods.base import Context, Method, Result, fold_in_name
-from reportgen.methods.crops import crop, reduced, side
+from reportgen.methods.crops import crop, middle, reduced, side
 from reportgen.methods.filters import Filters
 from reportgen.methods.kernels import kernel_parts, repeated, unit_kernel
 from reportgen.methods.leaders import Leaders
@@ -34,7 +34,7 @@ from reportgen.rewrite.units import groups, rectified
 
 # Of the synthesis: what the method itself says, or what has no meaning for one unit after another.
 _NOT_TAKEN = ("layers", "units", "keep", "position", "direction", "images")
-_CROP, _PICTURE = 96, 128  # longest sides
+_CROP, _PICTURE = 64, 128  # longest sides
 _ENOUGH = 100  # images: fewer do not tell a dead unit from one that waits for another picture
 _NAMED = 20  # units named in a message before it says "and so on"
 
@@ -58,6 +58,7 @@ class UnitCards(Method):
       classes: how many classes are named that a unit helps; 0 for none, which saves the run of the
         network back.
       repeats: the cosine of two kernels above which one repeats the other.
+      dead: share of a layer's units that may be dead before that is a warning.
       synthesis: how a picture of each unit is made; None for none.
       seed: of the pictures.
     """
@@ -71,6 +72,7 @@ class UnitCards(Method):
     keep: Count
     classes: Whole
     repeats: Fraction
+    dead: Fraction
     synthesis: Annotated[Filters | None, BeforeValidator(_keys)]
     seed: Whole
 
@@ -131,7 +133,7 @@ class UnitCards(Method):
                 dead=dead[list(own)],
                 repeats=repeats[list(own)],
                 **_crops(context, layer, field, seen.leaders[layer.path]),
-                **_pictures(made),
+                **_pictures(made, field if self._neuron else None),
                 **self._kernels(context, kernel, own),
                 colormap=context.colormap.weights,
                 caption=context.caption(
@@ -152,7 +154,7 @@ class UnitCards(Method):
             blocks.append(self.synthesis.procedure(context))
         return Result(blocks=tuple(blocks), intro=self._intro(seen.count), findings=tuple(findings))
 
-    def _streamed(self, context: Context, witnesses: Mapping[str, str]) -> _Seen:
+    def _streamed(self, context: Context, witnesses: Mapping[str, str]) -> Seen:
         """All images, once through the network."""
         units = {layer.path: self._units(layer) for layer in context.layers}
         shapes = {layer.path: layer.shape for layer in context.model.layers}
@@ -163,7 +165,7 @@ class UnitCards(Method):
             if path in witnesses and shapes[witnesses[path]] == shapes[path]
         }
         others = tuple(dict.fromkeys(path for path in heard.values() if path not in units))
-        seen = _Seen(
+        seen = Seen(
             leaders={path: Leaders.none(len(own), self.keep) for path, own in units.items()},
             totals={path: Totals.none(shapes[path][-1]) for path in (*units, *others)},
             effects={
@@ -185,6 +187,11 @@ class UnitCards(Method):
             seen.count += chunk.count
         return seen
 
+    @property
+    def _neuron(self) -> bool:
+        """Whether one place in the middle of the map is driven."""
+        return self.synthesis is not None and self.synthesis.objective == "neuron"
+
     def _made(self, context: Context, layer: LayerInfo, units: tuple[int, ...]) -> Made | str:
         if self.synthesis is None:
             return ""
@@ -201,7 +208,7 @@ class UnitCards(Method):
         parts, inputs = kernel_parts(kernel, units, spec.order if spec.channels == 3 else "")
         return {"kernels": parts, "inputs": inputs}
 
-    def _detail(self, seen: _Seen, layer: LayerInfo, shown: int) -> str:
+    def _detail(self, seen: Seen, layer: LayerInfo, shown: int) -> str:
         units = layer.shape[-1]
         detail = f"all {units} units" if shown == units else f"{shown} of {units} units"
         detail += f", what they answer to {seen.count} images"
@@ -230,15 +237,16 @@ class UnitCards(Method):
     ) -> Iterator[Finding]:
         units, path = layer.shape[-1], layer.path
         if silent := np.flatnonzero(dead).tolist():
-            few = images < _ENOUGH
+            few, share = images < _ENOUGH, len(silent) / units
             yield Finding(
-                severity="info" if few else "warn",
+                severity="info" if few or share <= self.dead else "warn",
                 check="units",
-                message=f"{len(silent)} of {units} units of {path} are dead: none of {images} "
-                f"images makes them answer above zero, and a rectifier reads them: "
+                message=f"Dead units of {path}, {len(silent)} of {units}: a rectifier reads them, "
+                f"and none of {images} images makes them answer above zero: "
                 f"{_listed([str(unit) for unit in silent])}.",
                 where=path,
-                value=float(len(silent)),
+                value=share,
+                threshold=self.dead,
                 advice="Look at more images first: these are too few to tell a dead unit from one "
                 "that waits for another picture."
                 if few
@@ -249,62 +257,12 @@ class UnitCards(Method):
             yield Finding(
                 severity="info",
                 check="units",
-                message=f"{len(again)} of {units} units of {path} repeat another, by the cosine of "
-                f"their kernels: {_listed(pairs)}.",
+                message=f"Units of {path} that repeat another, {len(again)} of {units}, by the "
+                f"cosine of their kernels: {_listed(pairs)}.",
                 where=path,
-                value=float(len(again)),
+                value=len(again) / units,
                 advice="The layer is wider than what it has learned: a narrower one may do.",
             )
-
-
-@dataclass(kw_only=True)
-class _Seen:
-    """What was seen of all images: by the layer's path.
-
-    Attributes:
-      heard: the layer at which a rectifier reads the units, where one does.
-      count: of images.
-    """
-
-    leaders: dict[str, Leaders]
-    totals: dict[str, Totals]
-    effects: dict[str, Effects]
-    heard: dict[str, str]
-    count: int = 0
-
-    def take(self, made: Mapping[str, Any], first: int) -> None:
-        for path, leaders in self.leaders.items():
-            leaders.take(made["responses"][path], first)
-        for path, totals in self.totals.items():
-            totals.take(made, path)
-        for path, effects in self.effects.items():
-            effects.take(made["effects"][path], made["classes"])
-
-    def dead(self, layer: LayerInfo) -> np.ndarray:
-        """(U,) whether a unit never answered above zero, where a rectifier reads it."""
-        if layer.path not in self.heard:
-            return np.zeros(layer.shape[-1], bool)
-        return self.totals[self.heard[layer.path]].silent
-
-    def measures(
-        self, layer: LayerInfo, units: tuple[int, ...], classes: Sequence[str], helped: int
-    ) -> dict[str, Any]:
-        """Numbers of some of a layer's units, as ``Units`` has them."""
-        own, chosen = self.totals[layer.path], list(units)
-        heard = self.totals[self.heard.get(layer.path, layer.path)]
-        leaders = self.leaders[layer.path]
-        found: dict[str, Any] = {
-            "largest": np.where(np.isfinite(own.largest), own.largest, np.nan)[chosen],
-            "mean": own.mean[chosen],
-            "sparsity": heard.sparsity[chosen],
-            "counts": leaders.counts,
-            "bound": np.where(leaders.bound, leaders.bound, 1.0),
-        }
-        if helped:
-            index, found["effects"] = self.effects[layer.path].highest(helped)
-            names, found["helped"] = _named(index)
-            found["classes"] = tuple(classes[i] for i in names)
-        return found
 
 
 def _labelled(context: Context) -> Source:
@@ -318,12 +276,6 @@ def _labelled(context: Context) -> Source:
         return x, labels[start : start + len(x)].astype(np.int32)
 
     return source
-
-
-def _named(index: np.ndarray) -> tuple[list[int], np.ndarray]:
-    """The numbers in an array, each once, and the array with places in that list; -1 stays."""
-    names = np.unique(index[index >= 0])
-    return names.tolist(), np.where(index >= 0, np.searchsorted(names, index), -1)
 
 
 def _crops(
@@ -340,7 +292,7 @@ def _crops(
         image = images.pixels[int(leaders.images[unit, k])]
         place = int(leaders.places[unit, k])
         crops[unit, k] = reduced(crop(image, field, layer, place), longest)
-    names, index = _named(np.where(known, leaders.images, -1))
+    names, index = named(np.where(known, leaders.images, -1))
     return {
         "crops": crops,
         "crop_size": blank.shape[:2],
@@ -350,11 +302,15 @@ def _crops(
     }
 
 
-def _pictures(made: Made | str) -> dict[str, Any]:
-    """What was synthesised, as ``Units`` has it."""
+def _pictures(made: Made | str, field: ReceptiveField | None) -> dict[str, Any]:
+    """What was synthesised, as ``Units`` has it.
+
+    Args:
+      field: of the layer, where a single place of its map was driven.
+    """
     if isinstance(made, str):
         return {}
-    drawn = made.pictures[:, 0] * (255.0 / made.high)
+    drawn = middle(made.pictures[:, 0], field) * (255.0 / made.high)
     longest = side(len(drawn), _PICTURE)
     return {
         "pictures": np.stack([reduced(picture, longest) for picture in drawn]),

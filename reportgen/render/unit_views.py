@@ -108,16 +108,22 @@ def _card(block: Units, row: int, at: _At) -> View:
         "kernel": _kernel(block, row, at),
         "heights": counts,
         "path": path(counts),
-        "low": f"responses {numbers.number(low)}",
-        "high": numbers.number(high),
-        "responses": f"Responses of unit {unit}, {numbers.number(low)} to {numbers.number(high)}",
+        "low": f"responses {brief(low)}",
+        "high": brief(high),
+        "responses": f"Responses of unit {unit}, {brief(low)} to {brief(high)}",
         "measures": (
-            f"largest {numbers.number(block.largest[row])}, "
-            f"mean {numbers.number(block.mean[row])}, "
+            f"largest {brief(block.largest[row])}, "
+            f"mean {brief(block.mean[row])}, "
             f"{numbers.percent(float(block.sparsity[row]))} at or below zero"
         ),
         "helps": _helped(block, row),
     }
+
+
+def brief(value: float) -> str:
+    """A number in three significant digits, as a card has little room; whole ones from 1,000."""
+    small = math.isfinite(value) and abs(value) < 1000
+    return numbers.number(float(f"{value:.3g}") if small else value)
 
 
 def _plain(value: float) -> str:
@@ -147,7 +153,7 @@ def _score(block: Units, row: int) -> str:
         return ""
     if not np.isfinite(block.score[row]):
         return "nothing made it respond"
-    return f"synthesised, {numbers.number(block.score[row])}"
+    return f"synthesised, {brief(block.score[row])}"
 
 
 def _driven(block: Units, row: int) -> str:
@@ -156,7 +162,7 @@ def _driven(block: Units, row: int) -> str:
     if not count:
         return "no response"
     ends = block.responses[row, [0, count - 1]]
-    return f"images, {' … '.join(numbers.number(end) for end in ends[: min(count, 2)])}"
+    return f"images, {' … '.join(brief(end) for end in ends[: min(count, 2)])}"
 
 
 def _crops_alt(block: Units, row: int) -> str:
@@ -165,7 +171,7 @@ def _crops_alt(block: Units, row: int) -> str:
     if not count:
         return f"No image that unit {unit} answers to with a finite number"
     named = ", ".join(
-        f"{block.names[image]} {numbers.number(value)}"
+        f"{block.names[image]} {brief(value)}"
         for image, value in zip(
             block.images[row, :count].tolist(), block.responses[row, :count].tolist(), strict=True
         )
@@ -177,7 +183,7 @@ def _kernel(block: Units, row: int, at: _At) -> View | None:
     if block.kernels is None:
         return None
     kernel = block.kernels[row]
-    size = numbers.number(sheets.reach(kernel))
+    size = brief(sheets.reach(kernel))
     alt = f"Kernel of unit {block.indices[row]}, −{size} to {size}"
     if block.inputs is not None and 1 < block.inputs.shape[1] <= 4:
         alt += f", inputs {', '.join(map(str, block.inputs[row].tolist()))}"
@@ -189,7 +195,7 @@ def _helped(block: Units, row: int) -> list[View]:
         return []
     pairs = zip(block.helped[row].tolist(), block.effects[row].tolist(), strict=True)
     return [
-        {"name": block.classes[index], "effect": f"+{numbers.number(effect)}"}
+        {"name": block.classes[index], "effect": f"(+{brief(effect)})"}
         for index, effect in pairs
         if index >= 0
     ]

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Page
 
 from reportgen.core.report import Section
@@ -85,14 +88,27 @@ def test_all_is_there_without_scripts(opened: Opened, cards: Path) -> None:
     assert found.nth(1).get_attribute("data-loss") is None
     assert "dead" in found.nth(0).inner_text()
     assert "repeats 4" in found.nth(2).inner_text()
-    # Each picture is drawn: of one colour alone there would be a few hundred bytes.
-    for kind in ("crops", "picture", "kernel", "answers"):
-        picture = found.nth(3).locator(f"svg.{kind}")
-        box = picture.bounding_box()
-        assert box is not None
-        assert box["width"] > 30
-        assert box["height"] > 20
-        assert len(picture.screenshot()) > 700
+
+
+def test_a_card_draws_its_own_place_of_a_sheet(opened: Opened, cards: Path) -> None:
+    """Pixel by pixel, enlarged: what is seen in the middle of each is the array's value."""
+    page = opened(cards, java_script_enabled=False)
+    block = units("conv2", 6)
+    assert block.pictures is not None
+    for row in (0, 3, 5):
+        card = page.locator("article.unit").nth(row)
+        picture = np.asarray(Image.open(io.BytesIO(card.locator("svg.picture").screenshot())))
+        places = ((np.arange(8) + 0.5) * picture.shape[0] / 8).astype(int)
+        np.testing.assert_array_equal(picture[places][:, places, :3], block.pictures[row])
+        crops = np.asarray(Image.open(io.BytesIO(card.locator("svg.crops").screenshot())))
+        places = [int((k + 0.5) * crops.shape[0] / 13) for k in (0, 5, 7, 12)]
+        np.testing.assert_array_equal(
+            crops[places, 4, 0], block.crops[row, [0, 0, 2, 2], [0, 5, 0, 5], 0, 0]
+        )
+        for kind in ("kernel", "answers"):
+            seen = np.asarray(Image.open(io.BytesIO(card.locator(f"svg.{kind}").screenshot())))
+            assert len(np.unique(seen.reshape(-1, seen.shape[-1]), axis=0)) >= 2
+            assert min(seen.shape[:2]) > 20
 
 
 def test_pictures_are_told_to_who_cannot_see_them(opened: Opened, cards: Path) -> None:

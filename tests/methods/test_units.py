@@ -28,6 +28,13 @@ PLAIN = f"{MINE}.synthesis=null"
 KEYS = ("layers=conv2", f"{MINE}.units=[3,41]", f"{MINE}.keep=5", PLAIN)
 
 
+class Pixels(np.ndarray):
+    """Images in memory."""
+
+    def wait(self, count: int) -> int:
+        return min(count, len(self))
+
+
 def cards(result: Result) -> list[Units]:
     """The layers' units, in order."""
     groups = [block for block in result.blocks if isinstance(block, Group)]
@@ -184,6 +191,8 @@ def test_a_unit_s_picture_is_the_one_that_filters_makes(run_method: Any, path: s
     assert block.pictures is not None
     for unit, picture in zip((8, 3), block.pictures, strict=True):
         expected = np.floor(theirs.tiles[units.index(unit)] + 0.5)
+        if path == "conv2":  # twice its receptive field of 14 x 14, in the middle of 84 x 84
+            expected = expected[28:56, 28:56]
         np.testing.assert_array_equal(picture[..., 0], expected)
     assert theirs.caption.formula in block.caption.formula
     assert "method.units.layers=[" + path in block.caption.override
@@ -300,14 +309,36 @@ def test_units_of_proportional_kernels_repeat_the_first(marked: dict[str, Units]
 
 def test_dead_and_repeated_units_are_found(marked: dict[str, Any]) -> None:
     dead, second, repeats = marked["findings"]
-    assert (dead.severity, dead.where, dead.value) == ("warn", "conv1", 1.0)
+    assert (dead.severity, dead.where) == ("warn", "conv1")
+    assert (dead.value, dead.threshold) == (1 / 6, 0.1)
     assert dead.message == (
-        "1 of 6 units of conv1 are dead: none of 200 images makes them answer above zero, and a "
-        "rectifier reads them: 2."
+        "Dead units of conv1, 1 of 6: a rectifier reads them, and none of 200 images makes them "
+        "answer above zero: 2."
     )
     assert second.where == "conv2"
-    assert (repeats.severity, repeats.where) == ("info", "conv3")
+    assert (repeats.severity, repeats.where, repeats.value) == ("info", "conv3", 0.25)
     assert repeats.message.endswith("kernels: 5 repeats 1, 7 repeats 1.")
+
+
+@pytest.mark.parametrize(
+    ("keys", "first", "severity"),
+    [((), 200, "warn"), ((f"{MINE}.dead=0.5",), 200, "info"), ((), 99, "info")],
+)
+def test_few_dead_units_or_few_images_are_no_warning(
+    run_method: Any, lenet: Any, digits: Any, keys: tuple[str, ...], first: int, severity: str
+) -> None:
+    bias = lenet.parameters["ip1.bias"].at[:100].set(-1e6)
+    model = lenet.with_parameters({**lenet.parameters, "ip1.bias": bias})
+    facts = digits.facts()
+    few = replace(facts, names=facts.names[:first], labels=facts.labels[:first])
+    images = replace(
+        digits, pixels=digits.pixels[:first].view(Pixels), listed=first, facts=lambda: few
+    )
+    keys = ("layers=ip1", PLAIN, f"{MINE}.classes=0", *keys)
+    (finding,) = run_method("units", *keys, model=model, images=images).findings
+    assert finding.severity == severity
+    assert 0.2 <= finding.value < 0.5
+    assert ("more images first" in finding.advice) == (first < 100)
 
 
 def test_cosines_by_plain_loops() -> None:

@@ -78,13 +78,13 @@ def test_a_card_says_what_is_known_of_its_unit(tmp_path: Path) -> None:
     assert repeating["marks"] == [{"kind": "repeats", "text": "repeats 4"}]
     assert single["score"] == "nothing made it respond"
     assert repeating["score"] == "synthesised, 4.5"
-    assert single["driven"] == "images, 4.875"
+    assert single["driven"] == "images, 4.88"
     assert repeating["driven"] == "images, 0.25 … 0.175"
-    assert single["crops"]["alt"] == "Drive unit 5 most: conv1 4.875"
-    assert repeating["measures"] == "largest 0.25, mean 0.03571, 12.5 % at or below zero"
+    assert single["crops"]["alt"] == "Drive unit 5 most: conv1 4.88"
+    assert repeating["measures"] == "largest 0.25, mean 0.0357, 12.5 % at or below zero"
     assert repeating["helps"] == [
-        {"name": "seven", "effect": "+0.5"},
-        {"name": "conv1", "effect": "+0.25"},
+        {"name": "seven", "effect": "(+0.5)"},
+        {"name": "conv1", "effect": "(+0.25)"},
     ]
     assert (repeating["activation"], repeating["sparsity"], single["loss"]) == ("0.25", "0.125", "")
     assert repeating["kernel"]["alt"].endswith("inputs 7, 1, 0, 2")
