@@ -11,8 +11,8 @@ import numpy as np
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.images import ImageBatch
 from reportgen.engine.rows import Engine
-from reportgen.methods.answers import Answers, Totals
-from reportgen.methods.targets import normalised, predict, softmax
+from reportgen.methods.answers import Answers, Totals, pixels
+from reportgen.methods.targets import predict, softmax
 from reportgen.models.base import LayerInfo, Model
 from reportgen.rewrite.units import groups, rectified
 
@@ -70,8 +70,7 @@ class Evidence:
         layers = [layer for layer in self.model.layers if _has_units(layer)]
         found = {layer.path: Totals.none(layer.shape[-1]) for layer in layers}
         program = Answers((), (), tuple(found), "audit")
-        source = normalised(self.model, self.images)
-        for chunk in self.engine.map(program, self.model, source, self.images.listed):
+        for chunk in self.engine.map(program, self.model, pixels(self.images), self.images.listed):
             for path, totals in found.items():
                 totals.take(chunk.made, path)
         return found

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.core.images import ImageBatch
+from reportgen.engine.rows import Source
 from reportgen.methods.leaders import Leaders
 from reportgen.models.base import LayerInfo, Model
 
@@ -22,7 +24,9 @@ Activations = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class Answers:
-    """What layers answer to inputs x (N, H, W, C), and where asked what that does to the logits.
+    """What layers answer to images, and where asked what that does to the logits.
+
+    The images are pixels (N, H, W, C), which the devices normalise: the host has enough to count.
 
     Made are, by kind and by the layer's path:
 
@@ -44,10 +48,11 @@ class Answers:
     name: str = "units"
 
     def __call__(
-        self, batch: int, model: Model, x: jax.Array, targets: jax.Array | None = None
+        self, batch: int, model: Model, pixels: jax.Array, targets: jax.Array | None = None
     ) -> dict[str, Any]:
         """Effects are made where there are targets: (N,) classes, -1 for the predicted one."""
         made: dict[str, Any] = {}
+        x = model.spec.normalise(pixels)
         if targets is None:
             activations = model.apply(x)[1]
         else:
@@ -81,6 +86,11 @@ class Answers:
             for path, own in zip(self.paths, self.units, strict=True)
         }
         return activations, {"effects": effects, "classes": index}
+
+
+def pixels(images: ImageBatch) -> Source:
+    """The images as they are; waits for none behind those asked for."""
+    return lambda start, stop: (images.pixels[start:stop],)
 
 
 def _places(values: jax.Array, chosen: tuple[int, ...]) -> jax.Array:
