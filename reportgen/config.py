@@ -64,11 +64,13 @@ class WeightsConfig:
         that the model's factory makes or loads itself.
       strict: refuse a file that does not fit the network tensor by tensor; else load what fits,
         and list the rest in the report.
+      finite: refuse a file with NaN or infinite values.
     """
 
     source: Literal["embedded", "file", "random", "factory"]
     path: FilePath | None
     strict: Switch
+    finite: Switch
 
 
 @settings

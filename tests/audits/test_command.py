@@ -63,3 +63,22 @@ def test_no_audit_is_possible(
     report = json.loads((tmp_path / "out" / "results.json").read_text())
     assert report["checks"] == []
     assert 'id="audit"' not in (tmp_path / "out" / "report.html").read_text()
+
+
+def test_a_file_with_nan_is_audited_if_asked(
+    reportgen: Callable[..., tuple[int, str, str]], lenet: Any, tmp_path: Path
+) -> None:
+    tensors = {name: np.array(value) for name, value in lenet.parameters.items()}
+    tensors["conv2.kernel"][0, 0, 0, 0] = np.nan
+    save_file(tensors, tmp_path / "nan.safetensors")
+    chosen = ("weights.path=nan.safetensors", "method=predictions", "report.dir=out")
+    code, _, error = reportgen(*chosen)
+    assert code == 2
+    assert "weights.finite=false" in error
+    assert not (tmp_path / "out").exists()
+    assert reportgen(*chosen, "weights.finite=false")[0] == 3
+    report = json.loads((tmp_path / "out" / "results.json").read_text())
+    (check,) = (check for check in report["checks"] if check["name"] == "non_finite")
+    assert check["outcome"] == "fail"
+    first = next(f for f in report["findings"] if f["check"] == "non_finite")
+    assert "1 of 25,000 values of kernel of conv2" in first["message"]
