@@ -9,6 +9,7 @@ from typing import Any
 
 from hydra.utils import get_class
 
+from reportgen.audits.base import Audit
 from reportgen.compose import options
 from reportgen.config import Config
 from reportgen.core.errors import ConfigError, NotApplicableError, did_you_mean
@@ -126,20 +127,46 @@ def _settings(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _method(keys: Mapping[str, Any], where: str) -> Method:
-    name = where.rpartition(".")[2]
+    cls = _class(keys, where)
+    if not issubclass(cls, Method):
+        raise ConfigError(f"{where}._target_ {keys['_target_']!r} is no Method.")
+    return parse(cls, _settings(keys), where)
+
+
+def chosen_audits(config: Config) -> dict[str, Audit]:
+    """The checks of a configuration, by name.
+
+    Raises:
+      ConfigError: if a check's settings are wrong.
+    """
+    found = {}
+    for name, keys in config.audit.checks.items():
+        if not isinstance(keys, Mapping):
+            raise ConfigError(
+                f"audit.{name} is {keys!r}; it takes keys of its own.",
+                f"Choose checks with audit=[{name}], and set one's key with audit.{name}.KEY=…",
+            )
+        cls = _class(keys, f"audit.{name}")
+        if not issubclass(cls, Audit):
+            raise ConfigError(f"audit.{name}._target_ {keys['_target_']!r} is no Audit.")
+        found[name] = parse(cls, _settings(keys), f"audit.{name}")
+    return found
+
+
+def _class(keys: Mapping[str, Any], where: str) -> type:
+    """Of what the configuration describes: a method, or a check of the audit."""
+    group, _, name = where.partition(".")
+    name = name.rpartition(".")[2]
     target = keys.get("_target_")
     if target is None:
         raise ConfigError(
-            f"{where} has settings, but the method is not chosen.",
-            f"Choose it: method=[…,{name}]. {did_you_mean(name, options('method'))}",
+            f"{where} has settings, but is not chosen.",
+            f"Choose it: {group}=[…,{name}]. {did_you_mean(name, options(group))}",
         )
     try:
-        cls = get_class(target)
+        return get_class(target)
     except Exception as error:
         raise ConfigError(f"{where}._target_ {target!r} cannot be imported: {error}") from error
-    if not issubclass(cls, Method):
-        raise ConfigError(f"{where}._target_ {target!r} is no Method.")
-    return parse(cls, _settings(keys), where)
 
 
 def layers_for(

@@ -186,7 +186,7 @@ def _report(node: Any) -> int:
 
 
 def _audited(outcome: Any) -> int:
-    return 3 if any(finding.severity == "fail" for finding in outcome.report.findings) else 0
+    return 3 if outcome.report.failed else 0
 
 
 def _make(node: Any, target: Path, overrides: Sequence[str]) -> Any:

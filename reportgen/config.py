@@ -65,11 +65,13 @@ class WeightsConfig:
         that the model's factory makes or loads itself.
       strict: refuse a file that does not fit the network tensor by tensor; else load what fits,
         and list the rest in the report.
+      finite: refuse a file with NaN or infinite values.
     """
 
     source: Literal["embedded", "file", "random", "factory"]
     path: FilePath | None
     strict: Switch
+    finite: Switch
 
 
 @settings
@@ -195,6 +197,18 @@ class EngineConfig:
 
 
 @settings
+class AuditConfig:
+    """``audit``: the checks by name, with keys that their own classes check.
+
+    Attributes:
+      fail_on: which findings make the command fail, with exit code 3.
+    """
+
+    fail_on: Literal["fail", "warn", "never"]
+    checks: dict[str, dict[str, Any]]
+
+
+@settings
 class Config:
     """The whole configuration; ``method`` maps each chosen method to its still unchecked keys."""
 
@@ -205,6 +219,7 @@ class Config:
     layers: Texts
     method: dict[str, dict[str, Any]]
     colormap: ColormapConfig
+    audit: AuditConfig
     report: ReportConfig
     engine: EngineConfig
     seed: Whole
@@ -234,6 +249,8 @@ def read(node: DictConfig) -> Config:
                     f"method.{name} is {keys!r}; it takes keys of its own.",
                     f"Choose methods with {_example()}, and set one's key with method.{name}.KEY=…",
                 )
+    audit = dict(plain["audit"])
+    plain["audit"] = {"fail_on": audit.pop("fail_on"), "checks": audit}
     return parse(Config, {str(key): value for key, value in plain.items()})
 
 

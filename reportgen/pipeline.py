@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import date, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -25,9 +25,13 @@ from reportgen import cards
 from reportgen import config as configuration
 from reportgen.archive.folder import LOG, staged, write_results
 from reportgen.archive.provenance import provenance, source_date
-from reportgen.chosen import Chosen, chosen_methods, lasting, layers_for
+from reportgen.audits.base import Audit
+from reportgen.audits.evidence import Evidence
+from reportgen.audits.run import run_audit
+from reportgen.chosen import Chosen, chosen_audits, chosen_methods, lasting, layers_for
 from reportgen.config import Config
-from reportgen.core.blocks import Block, Cell, Group, Heatmap
+from reportgen.core.blocks import Block, Cell, Finding, Group, Heatmap
+from reportgen.core.checks import Check
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.images import ImageBatch
 from reportgen.core.progress import Progress
@@ -108,7 +112,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
     """
     begun = time.perf_counter()
     config = configuration.read(node)
-    chosen = chosen_methods(config, overrides)
+    chosen, audits = chosen_methods(config, overrides), chosen_audits(config)
     for name in ("weights", "activations", "heatmap", "signed", "matrix"):
         check_colormap(getattr(config.colormap, name))
     own = house.gathered(config.report)
@@ -120,6 +124,8 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         select_layers(network.outline.layers, config.layers)  # even if no method takes layers
         for name in chosen.methods:
             layers_for(name, chosen, network.outline.layers, config.layers)
+        for audit in audits.values():
+            select_layers(network.outline.layers, audit.layers or ("all",))
         # First, so that images are decoded while weights are read and programs compiled.
         images = load_images(config.data, network.spec, network.classes, config.seed)
         model, weights = load_model(network, config)
@@ -139,14 +145,18 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         ]
         stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
         results = _compute(jobs, engine, progress, stages, painter)
+        metrics = {k: v for result in results.values() for k, v in result.metrics.items()}
+        evidence = Evidence(model, images, engine, metrics)
+        checks, found = _audited(audits, evidence, progress, stages)
         text = _config_yaml(node)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
         report = Report(
             title=config.report.title or f"Report on {model.name}",
             model=cards.model_card(network, model, weights),
             data=cards.data_card(images),
-            metrics={k: v for result in results.values() for k, v in result.metrics.items()},
+            metrics=metrics,
             findings=(
+                *found,
                 *cards.findings(config, network, model, weights, images),
                 *(finding for result in results.values() for finding in result.findings),
             ),
@@ -159,6 +169,8 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
             command=shlex.join(["reportgen", *lasting(overrides)]),
             banners=cards.banners(weights),
             rendering=own.rendering,
+            checks=checks,
+            fail_on=config.audit.fail_on,
         )
         if not _writes():
             return Outcome(target, report, tuple(stages), time.perf_counter() - begun, False)
@@ -277,6 +289,21 @@ def _compute(
         programs = engine.programs - sum(stage.programs for stage in stages)
         stages.append(Stage(job.name, made, time.perf_counter() - began, programs))
     return results
+
+
+def _audited(
+    audits: Mapping[str, Audit], evidence: Evidence, progress: Progress, stages: list[Stage]
+) -> tuple[tuple[Check, ...], tuple[Finding, ...]]:
+    if not audits:
+        return (), ()
+    began = time.perf_counter()
+    progress.start("audit", len(audits))
+    checks, findings = run_audit(audits, evidence, date.today(), progress.advance)
+    made = numbers.counted(len(checks), "check")
+    progress.finish(made)
+    programs = evidence.engine.programs - sum(stage.programs for stage in stages)
+    stages.append(Stage("audit", made, time.perf_counter() - began, programs))
+    return checks, findings
 
 
 def _sections(

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from reportgen.core.blocks import Block, Finding, Number, Table
+from reportgen.core.checks import Check
 
 SCHEMA_VERSION = 1
 
@@ -139,6 +140,8 @@ class Report:
       metrics: headline numbers, unrounded, such as accuracy (0..1). Those of several maps are
         named ``MAP: MEASURE``.
       command: the command line of the whole report.
+      checks: of the audit, in its order; what is wrong is among the findings too.
+      fail_on: which findings make the command fail.
     """
 
     title: str
@@ -151,7 +154,19 @@ class Report:
     command: str
     banners: tuple[str, ...] = ()
     rendering: Rendering = field(default_factory=Rendering)
+    checks: tuple[Check, ...] = ()
+    fail_on: Literal["fail", "warn", "never"] = "fail"
     schema_version: Literal[1] = 1
+
+    @property
+    def grave(self) -> tuple[str, ...]:
+        """Severities of findings that make the command fail."""
+        return {"fail": ("fail",), "warn": ("fail", "warn"), "never": ()}[self.fail_on]
+
+    @property
+    def failed(self) -> bool:
+        """Whether a finding is as grave as ``fail_on`` says."""
+        return any(finding.severity in self.grave for finding in self.findings)
 
 
 def headline(metrics: Mapping[str, float]) -> tuple[dict[str, float], Table | None]:

@@ -14,6 +14,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.core.images import ImageBatch
+from reportgen.engine.rows import Source
 from reportgen.methods.leaders import Leaders
 from reportgen.models.base import LayerInfo, Model
 
@@ -22,12 +24,15 @@ Activations = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class Answers:
-    """What layers answer to inputs x (N, H, W, C), and where asked what that does to the logits.
+    """What layers answer to images, and where asked what that does to the logits.
+
+    The images are pixels (N, H, W, C), which the devices normalise: the host has enough to count.
 
     Made are, by kind and by the layer's path:
 
     - ``responses``: (N, units, places) of the chosen units; places are those of a map, row by row;
-    - ``best``, ``total``, ``above``, ``finite``: (N, all units) over places, see ``Totals``;
+    - ``best``, ``total``, ``square``, ``above``, ``finite``: (N, all units) over places, see
+      ``Totals``;
     - ``effects``: (N, units), the sum over places of response times the logit's derivative by it,
       which to the first order is what the logit would lose without the unit (Molchanov et al.,
       Importance Estimation for Neural Network Pruning, 2019); and ``classes``: (N,) whose logit.
@@ -43,10 +48,11 @@ class Answers:
     name: str = "units"
 
     def __call__(
-        self, batch: int, model: Model, x: jax.Array, targets: jax.Array | None = None
+        self, batch: int, model: Model, pixels: jax.Array, targets: jax.Array | None = None
     ) -> dict[str, Any]:
         """Effects are made where there are targets: (N,) classes, -1 for the predicted one."""
         made: dict[str, Any] = {}
+        x = model.spec.normalise(pixels)
         if targets is None:
             activations = model.apply(x)[1]
         else:
@@ -82,6 +88,11 @@ class Answers:
         return activations, {"effects": effects, "classes": index}
 
 
+def pixels(images: ImageBatch) -> Source:
+    """The images as they are; waits for none behind those asked for."""
+    return lambda start, stop: (images.pixels[start:stop],)
+
+
 def _places(values: jax.Array, chosen: tuple[int, ...]) -> jax.Array:
     """(N, …, all units) as (N, chosen units, places)."""
     if chosen == tuple(range(len(chosen))):
@@ -92,12 +103,15 @@ def _places(values: jax.Array, chosen: tuple[int, ...]) -> jax.Array:
 
 
 def _totals(activations: Activations) -> dict[str, Activations]:
-    made: dict[str, Activations] = {"best": {}, "total": {}, "above": {}, "finite": {}}
+    kinds = ("best", "total", "square", "above", "finite")
+    made: dict[str, Activations] = {kind: {} for kind in kinds}
     for path, values in activations.items():
         flat = values.reshape(values.shape[0], -1, values.shape[-1])
         finite = jnp.isfinite(flat)
         made["best"][path] = jnp.where(finite, flat, -jnp.inf).max(axis=1)
-        made["total"][path] = jnp.where(finite, flat, 0).sum(axis=1)
+        answered = jnp.where(finite, flat, 0)
+        made["total"][path] = answered.sum(axis=1)
+        made["square"][path] = jnp.square(answered).sum(axis=1)
         made["above"][path] = (finite & (flat > 0)).sum(axis=1)
         made["finite"][path] = finite.sum(axis=1)
     return made
@@ -109,24 +123,30 @@ class Totals:
 
     Attributes:
       largest: (U,), -inf where there is none.
-      total, above, finite: (U,) sum of responses, how many are above zero, and how many there are.
+      total, square: (U,) sum of responses, and of their squares.
+      above, finite: (U,) how many are above zero, and how many there are.
+      images: seen.
     """
 
     largest: np.ndarray
     total: np.ndarray
+    square: np.ndarray
     above: np.ndarray
     finite: np.ndarray
+    images: int = 0
 
     @classmethod
     def none(cls, units: int) -> Totals:
         """Before the first image."""
-        zeros = np.zeros(units)
-        return cls(np.full(units, -np.inf), zeros, zeros.copy(), zeros.copy())
+        total, square, above, finite = np.zeros((4, units))
+        return cls(np.full(units, -np.inf), total, square, above, finite)
 
     def take(self, made: Mapping[str, Mapping[str, np.ndarray]], path: str) -> None:
         """Take in what ``Answers`` made of one layer and some images."""
         self.largest = np.maximum(self.largest, made["best"][path].max(axis=0))
+        self.images += len(made["best"][path])
         self.total = self.total + made["total"][path].sum(axis=0, dtype=np.float64)
+        self.square = self.square + made["square"][path].sum(axis=0, dtype=np.float64)
         self.above = self.above + made["above"][path].sum(axis=0)
         self.finite = self.finite + made["finite"][path].sum(axis=0)
 
@@ -134,6 +154,11 @@ class Totals:
     def mean(self) -> np.ndarray:
         """(U,), NaN without a response."""
         return self._share(self.total)
+
+    @property
+    def deviation(self) -> np.ndarray:
+        """(U,) standard deviation, NaN without a response; to some 3e-4 of the mean's size."""
+        return np.sqrt(np.maximum(self._share(self.square) - np.square(self.mean), 0))
 
     @property
     def sparsity(self) -> np.ndarray:

@@ -49,15 +49,16 @@ class Leaders:
         Of equal responses the earlier image stays ahead, so that batches do not matter. What is not
         finite counts as no response.
         """
-        lowest, best, places = _ends(found)
+        lowest, best = found.min(axis=2), found.max(axis=2)
         finite = None
         if not np.isfinite([lowest.min(), best.max()]).all():  # nor are they with a NaN inside
             finite = np.isfinite(found)
             found = np.where(finite, found, -np.inf)
-            lowest, best, places = _ends(found)
+            lowest, best = found.min(axis=2), found.max(axis=2)
         self._count(found, finite, np.maximum(best, -lowest).max(axis=0))
         if not (best > self.values[:, -1]).any():
             return
+        places = found.argmax(axis=2)
         values = np.concatenate([self.values, best.T], axis=1)
         numbers = np.broadcast_to(np.arange(first, first + len(found)), best.T.shape)
         images = np.concatenate([self.images, numbers], axis=1)
@@ -97,10 +98,3 @@ class Leaders:
             empty = np.zeros(_BINS // 2, np.int64)
             self.counts[unit] = np.concatenate([empty, *halves, empty])
             self.bound[unit] *= 2
-
-
-def _ends(found: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The smallest and the largest of responses (N, U, places), and where that is: (N, U) each."""
-    places = found.argmax(axis=2)
-    best = np.take_along_axis(found, places[..., None], axis=2)[..., 0]
-    return found.min(axis=2), best, places

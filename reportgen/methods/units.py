@@ -18,14 +18,13 @@ from pydantic import BeforeValidator, Field
 from reportgen.core.blocks import Block, Finding, Group, Text, Units
 from reportgen.core.settings import Count, Fraction, Indices, Texts, Whole, settings
 from reportgen.engine.rows import Rows, Source
-from reportgen.methods.answers import Answers, Effects, Seen, Totals, named
+from reportgen.methods.answers import Answers, Effects, Seen, Totals, named, pixels
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.crops import crop, middle, reduced, side
 from reportgen.methods.filters import Filters
 from reportgen.methods.kernels import kernel_parts, repeated, unit_kernel
 from reportgen.methods.leaders import Leaders
 from reportgen.methods.synthesis.units import Made
-from reportgen.methods.targets import normalised
 from reportgen.methods.weights import select_indices
 from reportgen.models.base import LayerInfo
 from reportgen.rewrite.receptive import Field as ReceptiveField
@@ -179,7 +178,7 @@ class UnitCards(Method):
         for chunk in context.engine.map(
             program,
             context.model,
-            _labelled(context) if self.classes else normalised(context.model, context.images),
+            _labelled(context) if self.classes else pixels(context.images),
             context.images.listed,
             context.advance,
         ):
@@ -267,10 +266,10 @@ class UnitCards(Method):
 
 def _labelled(context: Context) -> Source:
     """Images, and whose logit counts: the label's, or without labels the predicted class's."""
-    inputs, labels = normalised(context.model, context.images), context.images.labels
+    labels = context.images.labels
 
     def source(start: int, stop: int) -> Rows:
-        (x,) = inputs(start, stop)
+        x = context.images.pixels[start:stop]
         if labels is None:
             return x, np.full(len(x), -1, np.int32)
         return x, labels[start : start + len(x)].astype(np.int32)

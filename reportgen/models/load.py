@@ -216,7 +216,9 @@ def load_model(network: Network, config: Config) -> tuple[Model, Weights]:
         return _ready(network, parameters, config), Weights(source, "", random)
     path = _path(config)
     adapted = network.adapted
-    placed = place_file(path, adapted.shapes, _naming(network), strict=wanted.strict)
+    placed = place_file(
+        path, adapted.shapes, _naming(network), strict=wanted.strict, finite=wanted.finite
+    )
     parameters = placed.parameters
     missing = tuple(name for name in adapted.shapes if name not in parameters)
     if missing:

@@ -10,17 +10,20 @@ from reportgen.core.report import Report
 from reportgen.render import house, thumbnail
 from reportgen.render.assets import Assets
 from reportgen.render.budget import SCRIPT, SHEET, Ledger, page_within
+from reportgen.render.junit import render_junit
 from reportgen.render.painter import Painter
 from reportgen.render.pdf import render_pdf
+from reportgen.render.summary import render_summary
 from reportgen.render.view import report_view
 
 
 def render_report(
     report: Report, folder: Path, painter: Painter | None = None, source: Path | None = None
 ) -> Ledger:
-    """Writes report.html, report.pdf and assets/ into the folder; leaves all else there alone.
+    """Writes report.html, report.pdf, junit.xml, summary.md and assets/ into the folder.
 
-    The same report gives the same bytes: no clock, host or random number takes part.
+    All else there is left alone. The same report gives the same bytes: no clock, host or random
+    number takes part.
 
     Args:
       report: with its arrays loaded.
@@ -57,4 +60,6 @@ def render_report(
         document = render_pdf(page.view, pictures, assets.templates, attached)
         (folder / "report.html").write_bytes(page.html)
         (folder / "report.pdf").write_bytes(document)
+        (folder / "junit.xml").write_bytes(render_junit(report))
+        (folder / "summary.md").write_bytes(render_summary(report))
     return page.ledger

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from reportgen.core.blocks import Finding, Group
+from reportgen.core.blocks import Group
 from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Section, headline
 from reportgen.render import numbers
 from reportgen.render.assets import Assets
@@ -16,11 +16,13 @@ from reportgen.render.contents import contents
 from reportgen.render.layout import rows
 from reportgen.render.strip import strip
 from reportgen.render.text import Names, printable, slug
+from reportgen.render.verdict import SEVERITIES, checks_view, verdict
 
 _RESERVED = (
     "top",
     "summary",
     "findings",
+    "audit",
     "about",
     "contents",
     "run",
@@ -30,7 +32,6 @@ _RESERVED = (
 )
 _CLASSES_SHOWN = 12
 _ORDER = re.compile(r"^\d+[-_]+")
-_SEVERITIES = ("fail", "warn", "info")
 _FIGURES = frozenset(
     {"montage", "heatmap", "histogram", "curve", "matrix", "gallery", "diagram"}
     | {"comparison", "bars", "units"}
@@ -49,7 +50,8 @@ def report_view(report: Report, assets: Assets) -> View:
         "title": report.title,
         "command": report.command,
         "banners": list(report.banners),
-        "verdict": _verdict(report.findings),
+        "verdict": verdict(report),
+        "checks": checks_view(report.checks),
         "metrics": metrics_view(alone),
         "facts": _facts(report),
         "strip": strip((section, walk_rows(section["rows"])) for section in sections),
@@ -66,7 +68,7 @@ def report_view(report: Report, assets: Assets) -> View:
         },
         "findings": [
             finding_view(finding)
-            for severity in _SEVERITIES
+            for severity in SEVERITIES
             for finding in report.findings
             if finding.severity == severity
         ],
@@ -149,18 +151,6 @@ def walk_rows(rows: list[View]) -> Iterator[View]:
             yield block
             if block["type"] == Group.type:
                 yield from walk_rows(block["rows"])
-
-
-def _verdict(findings: tuple[Finding, ...]) -> View:
-    counts = {level: sum(f.severity == level for f in findings) for level in _SEVERITIES}
-    if counts["fail"]:
-        words = [numbers.counted(counts["fail"], "failure")]
-        if counts["warn"]:
-            words.append(numbers.counted(counts["warn"], "warning"))
-        return {"severity": "fail", "text": ", ".join(words)}
-    if counts["warn"]:
-        return {"severity": "warn", "text": numbers.counted(counts["warn"], "warning")}
-    return {"severity": "good", "text": "No warnings"}
 
 
 def _facts(report: Report) -> list[View]:

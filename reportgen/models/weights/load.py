@@ -60,6 +60,7 @@ def place_file(
     naming: Naming,
     *,
     strict: bool,
+    finite: bool = True,
 ) -> Placed:
     """Read a file and give each of a network's parameters its tensor.
 
@@ -67,12 +68,13 @@ def place_file(
       shapes: the network's parameters by dotted name.
       naming: what the network says of other frameworks' names.
       strict: every parameter must find its tensor, and every tensor its parameter.
+      finite: NaN and infinite values do not fit.
 
     Raises:
       WeightsError: if the file is of no known format, is damaged, or does not fit.
     """
     checkpoint = read(path)
-    fitted = fit(checkpoint, shapes, path, naming, strict=strict)
+    fitted = fit(checkpoint, shapes, path, naming, strict=strict, finite=finite)
     return Placed(
         fitted.parameters, checkpoint.format, fitted.scheme, sha256(path), fitted.problems
     )

@@ -69,6 +69,7 @@ def fit(
     naming: Naming,
     *,
     strict: bool,
+    finite: bool,
 ) -> Fit:
     """The parameters of a network from a file's tensors, in the network's own layouts and types.
 
@@ -79,6 +80,7 @@ def fit(
       shapes: what the network has, by dotted name.
       path: of the file, for messages.
       strict: every parameter must find its tensor, and every tensor its parameter.
+      finite: NaN and infinite values do not fit.
 
     Raises:
       WeightsError: listing mis-shaped, non-finite, missing and left-over tensors by name; without
@@ -115,7 +117,7 @@ def fit(
         values = arrange(tensor.read(), wanted.shape, first=first, turned=turned, flattened=flat)
         with np.errstate(over="ignore"):  # what is too large becomes infinite, and is told
             values = values.astype(wanted.dtype, copy=False)
-        if bad := _not_finite(values):
+        if finite and (bad := _not_finite(values)):
             problems.values[name] = (
                 f"not finite: {label} has {bad:,} NaN or infinite of {values.size:,}"
             )
@@ -234,7 +236,10 @@ def _hint(
             "their scales) and save the file again."
         )
     if problems.values and not (problems.shapes or problems.missing or problems.unused):
-        return "Training did not end well: take an earlier checkpoint."
+        return (
+            "Training did not end well: take an earlier checkpoint. weights.finite=false loads it "
+            "as it is, for an audit."
+        )
     if problems.shapes and not (problems.missing or problems.unused):
         classes = _classes(problems, checkpoint, shapes, found)
         if classes:

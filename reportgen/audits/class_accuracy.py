@@ -1,0 +1,49 @@
+"""The share of images that the network is right about, class by class."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import ClassVar
+
+import numpy as np
+
+from reportgen.audits.base import Audit, Measure
+from reportgen.audits.evidence import Evidence
+from reportgen.core.errors import NotApplicableError
+from reportgen.core.settings import Count, settings
+
+
+@settings
+class ClassAccuracy(Audit):
+    """Accuracy (0..1) over the images of each class that has enough of them.
+
+    Attributes:
+      images: of a class; one with fewer is not judged.
+    """
+
+    title: ClassVar[str] = "Accuracy of each class"
+    advice: ClassVar[str] = (
+        "Look at the confusion matrix: two classes taken for each other may have their names or "
+        "outputs swapped."
+    )
+    lower_is_worse: ClassVar[bool] = True
+
+    images: Count
+
+    def measure(self, evidence: Evidence) -> Iterator[Measure]:
+        labels, predicted = evidence.labels, evidence.logits.argmax(axis=-1)
+        classes, counts = np.unique(labels, return_counts=True)
+        enough = classes[counts >= self.images]
+        if not enough.size:
+            raise NotApplicableError(
+                f"No class has {self.images} images; the largest has {counts.max()}."
+            )
+        for index in enough.tolist():
+            own = predicted[labels == index]
+            hits, name = int((own == index).sum()), evidence.model.classes[index]
+            taken = np.bincount(own[own != index]) if hits < len(own) else np.zeros(1)
+            message = f"{hits} of {len(own)} images of {name} are classified rightly"
+            if taken.max() > 0:
+                other = evidence.model.classes[int(taken.argmax())]
+                message += f"; {int(taken.max())} are taken for {other}"
+            yield Measure(where=name, value=hits / len(own), message=f"{message}.")
