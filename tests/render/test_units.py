@@ -172,7 +172,7 @@ def test_a_thumbnail_without_other_pictures_is_of_units(tmp_path: Path) -> None:
     block = units()
     small = thumbnail(report(Section(method="units", title="Units", blocks=(block,))))
     assert small is not None
-    seen = np.asarray(Image.open(io.BytesIO(small)))
+    seen = np.asarray(Image.open(io.BytesIO(small.png())))
     _, view = drawn(block, tmp_path)
     sheet = view["sheets"][view["cards"][0]["picture"]["sheet"]]
     factor = 256 // sheet["width"]
