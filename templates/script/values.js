@@ -86,7 +86,8 @@
       const value = array.low * (1 - part) + array.high * part;
       return array.exact ? String(Number(value.toPrecision(7))) : number(value, half, largest);
     });
-    const off = array.exact ? "" : ` (to ±${Number(half.toPrecision(1))})`;
+    const certain = array.exact || half === 0 || words.every((word) => NOT_FINITE.includes(word));
+    const off = certain ? "" : ` (to ±${Number(half.toPrecision(1))})`;
     return words.join(", ").replaceAll("-", "−") + off.replaceAll("e-", "e−");
   };
 })();
