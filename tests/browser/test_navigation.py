@@ -85,7 +85,7 @@ def test_enter_and_arrows_open_a_match(page: Page) -> None:
 
 
 def test_keys_go_through_figures_and_sections(page: Page) -> None:
-    for name in ("summary", "findings", "weights", "gradcam"):
+    for name in ("summary", "findings", "about", "weights", "gradcam"):
         page.keyboard.press("]" if name == "summary" else "J")
         on_screen(page, name)
     for key, name in (("j", "cat"), ("j", "dog"), ("k", "cat")):
