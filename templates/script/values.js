@@ -87,7 +87,7 @@
       return array.exact ? String(Number(value.toPrecision(7))) : number(value, half, largest);
     });
     const certain = array.exact || half === 0 || words.every((word) => NOT_FINITE.includes(word));
-    const off = certain ? "" : ` (to ±${Number(half.toPrecision(1))})`;
+    const off = certain ? "" : ` (to ±${half < 1e-3 ? half.toExponential(0) : Number(half.toPrecision(1))})`;
     return words.join(", ").replaceAll("-", "−") + off.replaceAll("e-", "e−");
   };
 })();
