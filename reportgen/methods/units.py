@@ -146,7 +146,12 @@ class UnitCards(Method):
             notes = (Text(text=made, tone="note"),) if isinstance(made, str) and made else ()
             shape = " × ".join(map(str, layer.shape))
             blocks.append(
-                Group(title=layer.path, subtitle=f"{layer.kind}, {shape}", blocks=(block, *notes))
+                Group(
+                    title=layer.path,
+                    subtitle=f"{layer.kind}, {shape}",
+                    layer=layer.path,
+                    blocks=(block, *notes),
+                )
             )
             findings += self._findings(layer, dead, repeats, seen.count)
         if self.synthesis is not None:

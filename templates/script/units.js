@@ -67,20 +67,5 @@
     ));
   }
 
-  // The card that the address names, by its id or as layer=conv2&unit=17.
-  function addressed() {
-    const named = new URLSearchParams(location.hash.slice(1));
-    const cards = [...document.querySelectorAll("article.unit")];
-    return document.querySelector("article.unit:target") ?? cards.find(
-      (card) => card.dataset.layer === named.get("layer") && card.dataset.unit === named.get("unit"),
-    );
-  }
-
   for (const units of document.querySelectorAll(".units")) equip(units);
-  addEventListener("hashchange", () => {
-    const card = addressed();
-    if (!card?.matches("article.unit[hidden]")) return;
-    card.closest(".units").dispatchEvent(new Event("reveal"));
-    card.scrollIntoView();
-  });
 })();
