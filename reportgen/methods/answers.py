@@ -27,7 +27,7 @@ class Answers:
     Made are, by kind and by the layer's path:
 
     - ``responses``: (N, units, places) of the chosen units; places are those of a map, row by row;
-    - ``best``, ``total``, ``above``, ``finite``: (N, all units) over places, see ``Totals``;
+    - ``best``, ``total``, ``above``: (N, all units) over places, see ``Totals``;
     - ``effects``: (N, units), the sum over places of response times the logit's derivative by it,
       which to the first order is what the logit would lose without the unit (Molchanov et al.,
       Importance Estimation for Neural Network Pruning, 2019); and ``classes``: (N,) whose logit.
@@ -92,43 +92,47 @@ def _places(values: jax.Array, chosen: tuple[int, ...]) -> jax.Array:
 
 
 def _totals(activations: Activations) -> dict[str, Activations]:
-    made: dict[str, Activations] = {"best": {}, "total": {}, "above": {}, "finite": {}}
+    made: dict[str, Activations] = {"best": {}, "total": {}, "above": {}}
     for path, values in activations.items():
         flat = values.reshape(values.shape[0], -1, values.shape[-1])
-        finite = jnp.isfinite(flat)
-        made["best"][path] = jnp.where(finite, flat, -jnp.inf).max(axis=1)
-        made["total"][path] = jnp.where(finite, flat, 0).sum(axis=1)
-        made["above"][path] = (finite & (flat > 0)).sum(axis=1)
-        made["finite"][path] = finite.sum(axis=1)
+        made["best"][path] = flat.max(axis=1)
+        made["total"][path] = flat.sum(axis=1)
+        made["above"][path] = (flat > 0).sum(axis=1)
     return made
 
 
 @dataclass
 class Totals:
-    """Of all responses of each of U units; what is not finite counts as no response.
+    """Of all responses of each of U units.
+
+    An image in which a unit has a response that is not finite counts for none of that unit.
 
     Attributes:
+      places: responses to an image.
       largest: (U,), -inf where there is none.
       total, above, finite: (U,) sum of responses, how many are above zero, and how many there are.
     """
 
+    places: int
     largest: np.ndarray
     total: np.ndarray
     above: np.ndarray
     finite: np.ndarray
 
     @classmethod
-    def none(cls, units: int) -> Totals:
+    def none(cls, units: int, places: int) -> Totals:
         """Before the first image."""
         zeros = np.zeros(units)
-        return cls(np.full(units, -np.inf), zeros, zeros.copy(), zeros.copy())
+        return cls(places, np.full(units, -np.inf), zeros, zeros.copy(), zeros.copy())
 
     def take(self, made: Mapping[str, Mapping[str, np.ndarray]], path: str) -> None:
         """Take in what ``Answers`` made of one layer and some images."""
-        self.largest = np.maximum(self.largest, made["best"][path].max(axis=0))
-        self.total = self.total + made["total"][path].sum(axis=0, dtype=np.float64)
-        self.above = self.above + made["above"][path].sum(axis=0)
-        self.finite = self.finite + made["finite"][path].sum(axis=0)
+        best, total, above = (made[kind][path] for kind in ("best", "total", "above"))
+        known = np.isfinite(total)
+        self.largest = np.maximum(self.largest, np.where(known, best, -np.inf).max(axis=0))
+        self.total = self.total + np.where(known, total, 0).sum(axis=0, dtype=np.float64)
+        self.above = self.above + np.where(known, above, 0).sum(axis=0)
+        self.finite = self.finite + self.places * known.sum(axis=0)
 
     @property
     def mean(self) -> np.ndarray:
