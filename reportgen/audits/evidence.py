@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -68,7 +69,10 @@ class Evidence:
         """
         self._need_images()
         layers = [layer for layer in self.model.layers if _has_units(layer)]
-        found = {layer.path: Totals.none(layer.shape[-1]) for layer in layers}
+        found = {
+            layer.path: Totals.none(layer.shape[-1], math.prod(layer.shape[:-1]))
+            for layer in layers
+        }
         program = Answers((), (), tuple(found), "audit")
         for chunk in self.engine.map(program, self.model, pixels(self.images), self.images.listed):
             for path, totals in found.items():

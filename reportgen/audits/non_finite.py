@@ -14,7 +14,10 @@ from reportgen.core.settings import settings
 
 @settings
 class NonFinite(Audit):
-    """How many numbers of a layer, of its parameters and of its answers, are not finite."""
+    """How many numbers of a layer are not finite: of its parameters, and of its answers.
+
+    A unit's answer to an image is not, where it is not at one place.
+    """
 
     title: ClassVar[str] = "Non-finite numbers"
     advice: ClassVar[str] = (
@@ -29,11 +32,12 @@ class NonFinite(Audit):
                 yield self._told(layer.path, f"values of {name}", bad, array.size)
         if not evidence.images.listed:
             return
-        shapes = {layer.path: layer.shape for layer in self.chosen(evidence)}
+        chosen = {layer.path for layer in self.chosen(evidence)}
         for path, totals in evidence.totals.items():
-            if path in shapes:
-                places = int(np.prod(shapes[path])) * totals.images
-                yield self._told(path, "answers", places - int(totals.finite.sum()), places)
+            if path in chosen:
+                answers = len(totals.finite) * totals.images
+                known = int(totals.finite.sum()) // totals.places
+                yield self._told(path, "answers to an image by units", answers - known, answers)
 
     def _told(self, path: str, what: str, bad: int, size: int) -> Measure:
         message = f"{bad:,} of {size:,} {what} of {path} are NaN or infinite."

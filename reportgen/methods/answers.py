@@ -31,8 +31,7 @@ class Answers:
     Made are, by kind and by the layer's path:
 
     - ``responses``: (N, units, places) of the chosen units; places are those of a map, row by row;
-    - ``best``, ``total``, ``square``, ``above``, ``finite``: (N, all units) over places, see
-      ``Totals``;
+    - ``best``, ``total``, ``square``, ``above``: (N, all units) over places, see ``Totals``;
     - ``effects``: (N, units), the sum over places of response times the logit's derivative by it,
       which to the first order is what the logit would lose without the unit (Molchanov et al.,
       Importance Estimation for Neural Network Pruning, 2019); and ``classes``: (N,) whose logit.
@@ -103,31 +102,31 @@ def _places(values: jax.Array, chosen: tuple[int, ...]) -> jax.Array:
 
 
 def _totals(activations: Activations) -> dict[str, Activations]:
-    kinds = ("best", "total", "square", "above", "finite")
-    made: dict[str, Activations] = {kind: {} for kind in kinds}
+    made: dict[str, Activations] = {"best": {}, "total": {}, "square": {}, "above": {}}
     for path, values in activations.items():
         flat = values.reshape(values.shape[0], -1, values.shape[-1])
-        finite = jnp.isfinite(flat)
-        made["best"][path] = jnp.where(finite, flat, -jnp.inf).max(axis=1)
-        answered = jnp.where(finite, flat, 0)
-        made["total"][path] = answered.sum(axis=1)
-        made["square"][path] = jnp.square(answered).sum(axis=1)
-        made["above"][path] = (finite & (flat > 0)).sum(axis=1)
-        made["finite"][path] = finite.sum(axis=1)
+        made["best"][path] = flat.max(axis=1)
+        made["total"][path] = flat.sum(axis=1)
+        made["square"][path] = jnp.square(flat).sum(axis=1)
+        made["above"][path] = (flat > 0).sum(axis=1)
     return made
 
 
 @dataclass
 class Totals:
-    """Of all responses of each of U units; what is not finite counts as no response.
+    """Of all responses of each of U units.
+
+    An image in which a unit has a response that is not finite counts for none of that unit.
 
     Attributes:
+      places: responses to an image.
       largest: (U,), -inf where there is none.
       total, square: (U,) sum of responses, and of their squares.
       above, finite: (U,) how many are above zero, and how many there are.
       images: seen.
     """
 
+    places: int
     largest: np.ndarray
     total: np.ndarray
     square: np.ndarray
@@ -136,19 +135,23 @@ class Totals:
     images: int = 0
 
     @classmethod
-    def none(cls, units: int) -> Totals:
+    def none(cls, units: int, places: int) -> Totals:
         """Before the first image."""
         total, square, above, finite = np.zeros((4, units))
-        return cls(np.full(units, -np.inf), total, square, above, finite)
+        return cls(places, np.full(units, -np.inf), total, square, above, finite)
 
     def take(self, made: Mapping[str, Mapping[str, np.ndarray]], path: str) -> None:
         """Take in what ``Answers`` made of one layer and some images."""
-        self.largest = np.maximum(self.largest, made["best"][path].max(axis=0))
-        self.images += len(made["best"][path])
-        self.total = self.total + made["total"][path].sum(axis=0, dtype=np.float64)
-        self.square = self.square + made["square"][path].sum(axis=0, dtype=np.float64)
-        self.above = self.above + made["above"][path].sum(axis=0)
-        self.finite = self.finite + made["finite"][path].sum(axis=0)
+        best, total, square, above = (
+            made[kind][path] for kind in ("best", "total", "square", "above")
+        )
+        known = np.isfinite(total)
+        self.images += len(known)
+        self.largest = np.maximum(self.largest, np.where(known, best, -np.inf).max(axis=0))
+        self.total = self.total + np.where(known, total, 0).sum(axis=0, dtype=np.float64)
+        self.square = self.square + np.where(known, square, 0).sum(axis=0, dtype=np.float64)
+        self.above = self.above + np.where(known, above, 0).sum(axis=0)
+        self.finite = self.finite + self.places * known.sum(axis=0)
 
     @property
     def mean(self) -> np.ndarray:

@@ -7,6 +7,7 @@ at the unit's receptive field, beside a synthesised picture and the distribution
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
@@ -171,7 +172,10 @@ class UnitCards(Method):
         others = tuple(dict.fromkeys(path for path in heard.values() if path not in units))
         seen = Seen(
             leaders={path: Leaders.none(len(own), self.keep) for path, own in units.items()},
-            totals={path: Totals.none(shapes[path][-1]) for path in (*units, *others)},
+            totals={
+                path: Totals.none(shapes[path][-1], math.prod(shapes[path][:-1]))
+                for path in (*units, *others)
+            },
             effects={
                 path: Effects.none(len(context.model.classes), len(own))
                 for path, own in units.items()

@@ -16,7 +16,7 @@ from reportgen.render import colour, pictures
 
 PAPER = 24  # units of a layer that a printed page has: their pictures are sheets of their own
 _GAP = 2  # pixels, so that smooth enlarging does not mix neighbours
-_GREY = 128  # between parts of a kernel, whose zero may be white
+_GREY = 168  # between parts of a kernel, whose zero may be white
 _INNER = 1  # between the crops of one unit, and the parts of one kernel
 
 Box = tuple[int, int, int, int]

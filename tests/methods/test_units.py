@@ -18,6 +18,7 @@ from reportgen.core.blocks import Group, KeyValues, Montage, Text, Units
 from reportgen.core.errors import ConfigError
 from reportgen.core.images import Facts, ImageBatch
 from reportgen.engine.rows import compilations
+from reportgen.methods.answers import Totals
 from reportgen.methods.base import Context, Result
 from reportgen.methods.kernels import kernel_parts, repeated
 from reportgen.methods.leaders import Leaders
@@ -509,3 +510,16 @@ def test_a_unit_without_a_finite_response(run_method: Any, lenet: Any) -> None:
 def test_a_unit_that_is_not_there_is_refused(run_method: Any) -> None:
     with pytest.raises(ConfigError, match="conv1"):
         run_method("units", "layers=conv1", f"{MINE}.units=[99]")
+
+
+def test_an_image_that_is_no_number_for_a_unit_does_not_count_for_it() -> None:
+    totals = Totals.none(3, 4)
+    for found in ([[1.0, -2, 3, 0], [0.5, np.nan, 9, 9]], [[-5.0, -6, -7, 2], [4.0, 4, np.inf, 1]]):
+        one = np.asarray(found, np.float32)[:, :, None] * np.array([1, -1, 0.5], np.float32)
+        made = {"best": one.max(axis=1), "total": one.sum(axis=1), "above": (one > 0).sum(axis=1)}
+        totals.take({kind: {"conv": value} for kind, value in made.items()}, "conv")
+    np.testing.assert_array_equal(totals.finite, [8, 8, 8])
+    np.testing.assert_allclose(totals.largest, [3, 7, 1.5])
+    np.testing.assert_allclose(totals.mean, [-14 / 8, 14 / 8, -7 / 8])
+    np.testing.assert_allclose(totals.sparsity, [5 / 8, 4 / 8, 5 / 8])
+    assert not totals.silent.any()
