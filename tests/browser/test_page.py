@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Page
 
 
@@ -23,6 +25,14 @@ def test_nothing_is_wider_than_the_window(
 ) -> None:
     page = opened(sample, viewport={"width": width, "height": 800})
     assert page.evaluate("document.documentElement.scrollWidth") <= width
+    # The first screen has the verdict, and is a picture with many colours.
+    verdict = page.locator(".verdict").bounding_box()
+    assert verdict is not None
+    assert verdict["y"] + verdict["height"] < 800
+    with Image.open(io.BytesIO(page.screenshot())) as shot:
+        colours = shot.convert("RGB").getcolors(1 << 20)
+    assert colours is not None
+    assert len(colours) > 100
 
 
 def test_every_picture_is_there(opened: Callable[..., Page], sample: Path) -> None:
