@@ -16,7 +16,7 @@ def strip(sections: Iterable[tuple[View, Iterable[View]]]) -> list[View]:
 
     First what the network got wrong, then maps over images, pictures that were synthesised, what it
     was shown, and kernels or activations; of equal rank in the order of the sections. One section
-    gives one picture, and no picture is made for it.
+    gives one picture; none comes twice, and none is made for it.
 
     Args:
       sections: the view of each, and those of all of its blocks.
@@ -33,7 +33,9 @@ def strip(sections: Iterable[tuple[View, Iterable[View]]]) -> list[View]:
             alt = f"{section['title']}: {of}"
             item = {"image": {**image, "alt": alt}, "title": section["title"], "of": of}
             found.append((rank, {**item, "id": where, "section": section["id"]}))
-    return [item for _, item in sorted(found, key=lambda ranked: ranked[0])[:_MOST]]
+    ranked = [item for _, item in sorted(found, key=lambda ranked: ranked[0])]
+    once = {item["image"]["src"]: item for item in reversed(ranked)}
+    return [item for item in ranked if once[item["image"]["src"]] is item][:_MOST]
 
 
 def _candidates(block: View) -> list[tuple[int, View, str, str]]:

@@ -67,3 +67,8 @@ def test_what_leads_nowhere_or_is_no_picture_is_left_out():
 
 def test_there_are_six_at_the_most():
     assert len(shown(*((section(f"s{i}"), [heatmap(f"h{i}")]) for i in range(9)))) == 6
+
+
+def test_no_picture_comes_twice():
+    both = [(section(name), [gallery("none")]) for name in ("predictions", "activations")]
+    assert [item["title"] for item in strip(both)] == ["Predictions"]
