@@ -10,12 +10,10 @@ from PIL import Image
 from reportgen.models.base import LayerInfo
 from reportgen.rewrite.receptive import Field
 
-_PIXELS = 1 << 20  # of a layer's crops, or synthesised pictures: a page of many opens fast
 
-
-def side(count: int, most: int) -> int:
-    """The longest side that so many pictures may have, ``most`` at the most."""
-    return min(most, max(1, math.isqrt(_PIXELS // count)))
+def side(count: int, most: int, pixels: int) -> int:
+    """The longest side of so many pictures that have so many pixels, ``most`` at the most."""
+    return min(most, max(1, math.isqrt(pixels // count)))
 
 
 def reduced(picture: np.ndarray, longest: int) -> np.ndarray:

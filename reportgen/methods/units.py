@@ -34,7 +34,9 @@ from reportgen.rewrite.units import groups, rectified
 
 # Of the synthesis: what the method itself says, or what has no meaning for one unit after another.
 _NOT_TAKEN = ("layers", "units", "keep", "position", "direction", "images")
-_CROP, _PICTURE = 64, 128  # longest sides
+# Longest sides, and pixels of all of a layer: a page of many layers opens fast.
+_CROP, _CROPS = 64, 2 << 20
+_PICTURE, _PICTURES = 128, 1 << 20
 _ENOUGH = 100  # images: fewer do not tell a dead unit from one that waits for another picture
 _NAMED = 20  # units named in a message before it says "and so on"
 
@@ -292,7 +294,7 @@ def _crops(
     """The pieces of images that drive each unit most, as ``Units`` has them."""
     images = context.images
     known = np.isfinite(leaders.values)
-    longest = side(leaders.values.size, _CROP)
+    longest = side(leaders.values.size, _CROP, _CROPS)
     blank = crop(images.pixels[0], field, layer, 0)
     small = reduced(blank, longest)
     crops = np.full((*leaders.values.shape, *small.shape), 255, np.uint8)
@@ -319,7 +321,7 @@ def _pictures(made: Made | str, field: ReceptiveField | None) -> dict[str, Any]:
     if isinstance(made, str):
         return {}
     drawn = middle(made.pictures[:, 0], field) * (255.0 / made.high)
-    longest = side(len(drawn), _PICTURE)
+    longest = side(len(drawn), _PICTURE, _PICTURES)
     return {
         "pictures": np.stack([reduced(picture, longest) for picture in drawn]),
         "score": np.where(made.alive, made.score, np.nan),

@@ -71,7 +71,7 @@ def _layer(random: np.random.Generator, path: str) -> Units:
         repeats=np.where(random.random(UNITS) < 0.04, 0, -1),
         counts=counts,
         bound=np.full(UNITS, 32.0),
-        crops=_photographs(random, (UNITS, 9), 15),
+        crops=_photographs(random, (UNITS, 9), 21),
         crop_size=(99, 99),
         responses=crops * largest[:, None],
         images=random.integers(0, IMAGES, (UNITS, 9)),

@@ -385,7 +385,7 @@ def test_large_crops_are_made_smaller_and_said_so(run_method: Any, digits: Any) 
     keys = ("layers=ip1", f"{MINE}.first=400", f"{MINE}.keep=16", PLAIN, f"{MINE}.classes=0")
     (block,) = cards(run_method("units", *keys))
     side = block.crops.shape[2]
-    assert side == 12  # 6,400 of them on a million pixels
+    assert side == 18  # 6,400 of them on two million pixels
     assert block.crop_size == (28, 28)
     # Smoothly: what there is of ink is kept.
     images = [list(digits.names).index(block.names[i]) for i in block.images[7]]
