@@ -19,6 +19,8 @@ from reportgen.methods.faithfulness import MapTest
 from reportgen.models.base import LayerInfo
 from reportgen.models.select import select_layers
 
+_CALLED = {"method": "method", "audit": "check"}
+
 
 @dataclass(frozen=True)
 class Chosen:
@@ -160,7 +162,7 @@ def _class(keys: Mapping[str, Any], where: str) -> type:
     target = keys.get("_target_")
     if target is None:
         raise ConfigError(
-            f"{where} has settings, but is not chosen.",
+            f"{where} has settings, but the {_CALLED[group]} is not chosen.",
             f"Choose it: {group}=[…,{name}]. {did_you_mean(name, options(group))}",
         )
     try:

@@ -127,6 +127,7 @@ def test_one_report(reportgen: Run, tmp_path: Path) -> None:
     assert re.fullmatch(r"digits_cnn-\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", folder.name)
     assert {path.name for path in folder.iterdir()} == {
         *("report.html", "report.pdf", "results.json", "config.yaml", "log.txt", "SHA256SUMS"),
+        *("junit.xml", "summary.md"),
         *("assets", "arrays"),
     }
     assert f"outputs/{folder.name}/report.html" in out

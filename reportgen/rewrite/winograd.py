@@ -114,7 +114,8 @@ def _band(x: jax.Array, factors: jax.Array, *, turned: bool, precision: Any) -> 
     pairs = x.reshape(batch, height + 1, 2, width + 1, 2, channels)
 
     def places(i: jax.Array, j: jax.Array) -> jax.Array:
-        start = (0, i // 2, i % 2, j // 2, j % 2, 0)
+        # Of one type, whether or not JAX counts in 64 bits.
+        start = [jnp.int32(place) for place in (0, i // 2, i % 2, j // 2, j % 2, 0)]
         found = jax.lax.dynamic_slice(pairs, start, (batch, height, 1, width, 1, channels))
         return found.reshape(batch, height, width, channels)
 
