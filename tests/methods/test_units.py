@@ -517,9 +517,12 @@ def test_an_image_that_is_no_number_for_a_unit_does_not_count_for_it() -> None:
     for found in ([[1.0, -2, 3, 0], [0.5, np.nan, 9, 9]], [[-5.0, -6, -7, 2], [4.0, 4, np.inf, 1]]):
         one = np.asarray(found, np.float32)[:, :, None] * np.array([1, -1, 0.5], np.float32)
         made = {"best": one.max(axis=1), "total": one.sum(axis=1), "above": (one > 0).sum(axis=1)}
+        made["square"] = np.square(one).sum(axis=1)
         totals.take({kind: {"conv": value} for kind, value in made.items()}, "conv")
     np.testing.assert_array_equal(totals.finite, [8, 8, 8])
     np.testing.assert_allclose(totals.largest, [3, 7, 1.5])
     np.testing.assert_allclose(totals.mean, [-14 / 8, 14 / 8, -7 / 8])
+    seen = np.array([1.0, -2, 3, 0, -5, -6, -7, 2])
+    np.testing.assert_allclose(totals.deviation, seen.std() * np.array([1, 1, 0.5]), rtol=1e-6)
     np.testing.assert_allclose(totals.sparsity, [5 / 8, 4 / 8, 5 / 8])
     assert not totals.silent.any()
