@@ -22,7 +22,7 @@ EACH = ("method=[saliency,predictions]", "data.count=4")
 
 def _run(*arguments: str) -> None:
     subprocess.run(
-        [sys.executable, "-m", "reportgen", *EACH, *arguments], check=True, capture_output=True
+        [sys.executable, "-m", "reportgen", *arguments, *EACH], check=True, capture_output=True
     )
 
 
