@@ -146,7 +146,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         stages = [Stage("model and images", loaded, time.perf_counter() - begun)]
         results = _compute(jobs, engine, progress, stages, painter)
         metrics = {k: v for result in results.values() for k, v in result.metrics.items()}
-        evidence = Evidence(model, images, engine, metrics)
+        evidence = Evidence(model, images, engine)
         checks, found = _audited(audits, evidence, progress, stages)
         text = _config_yaml(node)
         (folder / "config.yaml").write_text(text, encoding="utf-8")

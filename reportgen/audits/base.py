@@ -20,8 +20,6 @@ from reportgen.core.settings import Real, Texts, settings
 from reportgen.models.base import LayerInfo
 from reportgen.models.select import select_layers
 
-_NAMED = 20  # things named in a message before it says "and so on"
-
 
 @dataclass(frozen=True, kw_only=True)
 class Measure:
@@ -124,11 +122,6 @@ def judged(
     findings = [_finding(name, audit, one, today) for one in measures]
     found = tuple(finding for finding in findings if finding is not None)
     return _check(name, audit, measures, today), found
-
-
-def listed(things: Sequence[object]) -> str:
-    """The first twenty, and that there are more."""
-    return ", ".join(map(str, things[:_NAMED])) + (", …" if len(things) > _NAMED else "")
 
 
 _RANK: Sequence[Outcome] = ("fail", "warn", "waived", "passed")

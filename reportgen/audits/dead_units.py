@@ -7,10 +7,11 @@ from typing import ClassVar
 
 import numpy as np
 
-from reportgen.audits.base import Audit, Measure, listed
+from reportgen.audits.base import Audit, Measure
 from reportgen.audits.evidence import Evidence
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import Count, settings
+from reportgen.methods.base import listed
 
 
 @settings

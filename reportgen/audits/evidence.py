@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
@@ -20,16 +19,11 @@ from reportgen.rewrite.units import groups, rectified
 
 @dataclass
 class Evidence:
-    """A network, images, and what methods measured.
-
-    Attributes:
-      metrics: headline numbers of all methods, by name.
-    """
+    """A network, and images."""
 
     model: Model
     images: ImageBatch
     engine: Engine
-    metrics: Mapping[str, float] = field(default_factory=dict)
 
     @cached_property
     def logits(self) -> np.ndarray:

@@ -7,9 +7,10 @@ from typing import ClassVar
 
 import numpy as np
 
-from reportgen.audits.base import Audit, Measure, listed
+from reportgen.audits.base import Audit, Measure
 from reportgen.audits.evidence import Evidence
 from reportgen.core.settings import Fraction, settings
+from reportgen.methods.base import listed
 from reportgen.methods.kernels import repeated, unit_kernel
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -16,6 +16,8 @@ from reportgen.core.blocks import Block, Caption, Cell, Finding
 from reportgen.core.images import ImageBatch
 from reportgen.engine.rows import Engine
 from reportgen.models.base import LayerInfo, Model
+
+_NAMED = 20  # things named in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -128,3 +130,8 @@ class Method(ABC):
 def fold_in_name(key: jax.Array, name: str) -> jax.Array:
     """A key that depends on a stable name, so not on what else is computed, nor in what order."""
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
+
+
+def listed(things: Sequence[object]) -> str:
+    """The first twenty, and whether there are more."""
+    return ", ".join(map(str, things[:_NAMED])) + (", …" if len(things) > _NAMED else "")

@@ -15,7 +15,7 @@ from pydantic import Field
 from reportgen.core.blocks import Block, Finding, Group, Montage, Table, Text
 from reportgen.core.errors import ConfigError
 from reportgen.core.settings import Count, Indices, Texts, settings
-from reportgen.methods.base import Context, Result
+from reportgen.methods.base import Context, Result, listed
 from reportgen.methods.synthesis.ascent import EPSILON
 from reportgen.methods.synthesis.pictures import tiles
 from reportgen.methods.synthesis.units import Made, UnitAscent
@@ -23,7 +23,6 @@ from reportgen.methods.weights import select_indices
 from reportgen.models.base import LayerInfo
 
 _GAP = 5  # the script's margin, between pictures only
-_NAMED = 20  # units named in a message before it says "and so on"
 
 
 @settings
@@ -174,8 +173,6 @@ class Filters(UnitAscent):
     def _dead(
         self, layer: LayerInfo, dead: list[int], losses: np.ndarray, units: list[int]
     ) -> Finding:
-        named = ", ".join(str(unit) for unit in dead[:_NAMED])
-        more = ", …" if len(dead) > _NAMED else ""
         lost = int((~np.isfinite(losses)).sum())
         seeded = self.preset == "keras_seed"
         cause = f"loss ≤ {EPSILON:g}" if seeded else "no gradient at any step"
@@ -187,7 +184,7 @@ class Filters(UnitAscent):
             severity="warn",
             check="filters",
             message=f"{len(dead)} of {len(units)} filters of {layer.path} are dead: nothing made "
-            f"them respond ({cause}): {named}{more}.",
+            f"them respond ({cause}): {listed(dead)}.",
             where=layer.path,
             value=float(len(dead)),
             advice="Prune what none of your images activates either, or train again with a lower "

@@ -8,7 +8,7 @@ at the unit's receptive field, beside a synthesised picture and the distribution
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Annotated, Any, ClassVar
 
@@ -20,7 +20,7 @@ from reportgen.core.blocks import Block, Finding, Group, Text, Units
 from reportgen.core.settings import Count, Fraction, Indices, Texts, Whole, settings
 from reportgen.engine.rows import Rows, Source
 from reportgen.methods.answers import Answers, Effects, Seen, Totals, named, pixels
-from reportgen.methods.base import Context, Method, Result, fold_in_name
+from reportgen.methods.base import Context, Method, Result, fold_in_name, listed
 from reportgen.methods.crops import crop, middle, reduced, side
 from reportgen.methods.filters import Filters
 from reportgen.methods.kernels import kernel_parts, repeated, unit_kernel
@@ -38,7 +38,6 @@ _NOT_TAKEN = ("layers", "units", "keep", "position", "direction", "images")
 _CROP, _CROPS = 64, 2 << 20
 _PICTURE, _PICTURES = 128, 1 << 20
 _ENOUGH = 100  # images: fewer do not tell a dead unit from one that waits for another picture
-_NAMED = 20  # units named in a message before it says "and so on"
 
 
 def _keys(synthesis: Any) -> Any:
@@ -253,7 +252,7 @@ class UnitCards(Method):
                 check="units",
                 message=f"Dead units of {path}, {len(silent)} of {units}: a rectifier reads them, "
                 f"and none of {images} images makes them answer above zero: "
-                f"{_listed([str(unit) for unit in silent])}.",
+                f"{listed(silent)}.",
                 where=path,
                 value=share,
                 threshold=self.dead,
@@ -268,7 +267,7 @@ class UnitCards(Method):
                 severity="info",
                 check="units",
                 message=f"Units of {path} that repeat another, {len(again)} of {units}, by the "
-                f"cosine of their kernels: {_listed(pairs)}.",
+                f"cosine of their kernels: {listed(pairs)}.",
                 where=path,
                 value=len(again) / units,
                 advice="The layer is wider than what it has learned: a narrower one may do.",
@@ -337,7 +336,3 @@ def _helps(classes: int) -> str:
 
 def _synthesised(made: Made | str) -> str:
     return "" if isinstance(made, str) else f"; synthesised: {made.formula}"
-
-
-def _listed(words: Sequence[str]) -> str:
-    return ", ".join(words[:_NAMED]) + (", …" if len(words) > _NAMED else "")
