@@ -8,6 +8,7 @@ from typing import Literal
 from reportgen.core.fields import Number
 
 Outcome = Literal["passed", "warn", "fail", "waived", "skipped"]
+About = Literal["network", "baseline", "report"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,8 @@ class Check:
       value: unrounded; None if nothing was measured.
       warn, fail: the thresholds; None where there is none.
       measured: how many numbers were held against them.
+      about: what it judges: the network and its images; the network beside an earlier one; or the
+        report and the run that made it. The first alone can be compared with another report's.
     """
 
     name: str
@@ -32,3 +35,4 @@ class Check:
     warn: float | None = None
     fail: float | None = None
     measured: int = 0
+    about: About = "network"

@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import numpy as np
 from pydantic import (
+    BeforeValidator,
     PlainSerializer,
     PlainValidator,
     SerializationInfo,
@@ -51,7 +52,14 @@ Number = Annotated[
     float,
     WithJsonSchema({"anyOf": [{"type": "number"}, {"enum": ["NaN", "Infinity", "-Infinity"]}]}),
 ]
-Cell = str | int | Number | bool | None
+
+
+def _number(value: Any) -> Any:
+    """What is no JSON number is written as a word, see ``results``."""
+    return float(value) if value in ("NaN", "Infinity", "-Infinity") else value
+
+
+Cell = Annotated[str | int | Number | bool | None, BeforeValidator(_number)]
 
 
 @dataclass(frozen=True, kw_only=True)

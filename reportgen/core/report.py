@@ -10,8 +10,14 @@ from pydantic import Field
 
 from reportgen.core.blocks import Block, Finding, Number, Table
 from reportgen.core.checks import Check
+from reportgen.core.measured import Measured
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+CHANGES = "changes"  # the section that pages show before the cards of model and data
+
+# In the names of metrics: maps that never saw the network, and a measure.
+RANDOM, BLOB = "random map", "centred blob"
+SHUFFLED = "rank correlation, weights shuffled ↓"
 
 # A report may come from elsewhere: what becomes a path or a rule of a style sheet has a form.
 Colour = Annotated[str, Field(pattern=r"^(#[0-9a-f]{6})?$")]
@@ -30,6 +36,8 @@ class Section:
       settings: its resolved settings.
       command: the command line that makes this section alone.
       skipped: why the method did not apply; empty if it ran.
+      failed: what went wrong, empty if nothing did; and what that makes of the command's
+        ``exit_code``: 1 for a bug, 2 for wrong input or a lack of memory.
       programs: compiled for it, besides those of sections before it: one for each shape of input.
     """
 
@@ -39,6 +47,8 @@ class Section:
     intro: str = ""
     command: str = ""
     skipped: str = ""
+    failed: str = ""
+    exit_code: Literal[0, 1, 2] = 0
     settings: dict[str, Any] = field(default_factory=dict)
     programs: int = 0
 
@@ -142,6 +152,7 @@ class Report:
       command: the command line of the whole report.
       checks: of the audit, in its order; what is wrong is among the findings too.
       fail_on: which findings make the command fail.
+      measured: what later reports are compared with; None in reports of schema version 1.
     """
 
     title: str
@@ -156,7 +167,8 @@ class Report:
     rendering: Rendering = field(default_factory=Rendering)
     checks: tuple[Check, ...] = ()
     fail_on: Literal["fail", "warn", "never"] = "fail"
-    schema_version: Literal[1] = 1
+    measured: Measured | None = None
+    schema_version: Literal[2] = 2
 
     @property
     def grave(self) -> tuple[str, ...]:
@@ -167,6 +179,12 @@ class Report:
     def failed(self) -> bool:
         """Whether a finding is as grave as ``fail_on`` says."""
         return any(finding.severity in self.grave for finding in self.findings)
+
+    @property
+    def exit_code(self) -> int:
+        """Of the command that made it: a method's failure outweighs the audit's."""
+        codes = {section.exit_code for section in self.sections}
+        return next((code for code in (1, 2) if code in codes), 3 if self.failed else 0)
 
 
 def headline(metrics: Mapping[str, float]) -> tuple[dict[str, float], Table | None]:

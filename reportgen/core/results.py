@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import fields, is_dataclass, replace
 from functools import cache
 from typing import Any
@@ -15,28 +15,36 @@ from pydantic import TypeAdapter, ValidationError
 
 from reportgen.core.blocks import ComparedMap, Comparison, Group, Heatmap
 from reportgen.core.errors import OutputError
+from reportgen.core.measured import Measured, MeasuredLayer
 from reportgen.core.report import SCHEMA_VERSION, Report, Section
+from reportgen.core.upgrade import upgraded
 
 Arrays = dict[str, dict[str, np.ndarray]]
 
+MEASURED = "measured"  # the file of arrays; no method is called so
+
 
 class _Writer:
-    """Names the arrays of one section: ``conv1/montage/tiles``, numbered where a name recurs.
+    """Names the arrays of one file: ``conv1/montage/tiles``, numbered where a name recurs.
 
     What several sections show of an image, the image itself and the maps of a comparison, is not
     stored again; all else is found in its section's file under its own name.
 
     Args:
+      name: of the file.
+      parts: what holds the arrays.
       stored: where each array of earlier sections is, by its content; added to.
     """
 
-    def __init__(self, section: Section, stored: dict[bytes, dict[str, Any]]) -> None:
-        self.file = f"{_slug(section.method)}.npz"
+    def __init__(
+        self, name: str, parts: Iterable[Any], stored: dict[bytes, dict[str, Any]]
+    ) -> None:
+        self.file = f"{_slug(name)}.npz"
         self.arrays: dict[str, np.ndarray] = {}
         self._stored = stored
         self._places: dict[int, dict[str, Any]] = {}
-        for block in section.blocks:
-            self._name(block, "")
+        for part in parts:
+            self._name(part, "")
 
     def _name(self, value: Any, prefix: str, shared: bool = False) -> None:
         if isinstance(value, np.ndarray):
@@ -54,6 +62,8 @@ class _Writer:
         elif is_dataclass(value):
             if isinstance(value, Group):
                 prefix = f"{prefix}{_slug(value.title)}/"
+            elif isinstance(value, MeasuredLayer):
+                prefix = f"{prefix}{_slug(value.path)}/"
             elif (kind := getattr(value, "type", None)) is not None:
                 part = getattr(value, "part", "")
                 prefix = f"{prefix}{_slug(part)}/{kind}/" if part else f"{prefix}{kind}/"
@@ -87,14 +97,14 @@ def _slug(name: str) -> str:
     return re.sub(r"[^A-Za-z0-9_#.-]+|^\.+", "_", name)[:80] or "_"
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """Non-finite floats as strings that the reader takes back: strict JSON has no such numbers."""
     if isinstance(value, float) and not math.isfinite(value):
         return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
-        return {key: _strict(part) for key, part in value.items()}
+        return {key: strict(part) for key, part in value.items()}
     if isinstance(value, list):
-        return [_strict(part) for part in value]
+        return [strict(part) for part in value]
     return value
 
 
@@ -126,27 +136,29 @@ def dump(report: Report) -> tuple[dict[str, Any], Arrays]:
     stored: dict[bytes, dict[str, Any]] = {}
     sections = []
     for section in report.sections:
-        writer = _Writer(section, stored)
+        writer = _Writer(section.method, section.blocks, stored)
         sections.append(_adapter(Section).dump_python(section, mode="json", context=writer))
         if writer.arrays:
             arrays[writer.file] = writer.arrays
-    data = _adapter(Report).dump_python(replace(report, sections=()), mode="json")
+    bare = replace(report, sections=(), measured=None)
+    data = _adapter(Report).dump_python(bare, mode="json")
     data["sections"] = sections
-    return _strict(data), arrays
+    if report.measured is not None:
+        writer = _Writer(MEASURED, (report.measured,), stored)
+        data["measured"] = _adapter(Measured).dump_python(
+            report.measured, mode="json", context=writer
+        )
+        arrays[writer.file] = writer.arrays
+    return strict(data), arrays
 
 
 def load(data: Any, load_arrays: Callable[[str], Mapping[str, np.ndarray]]) -> Report:
     """The report of plain data; ``load_arrays`` opens one file of arrays by name.
 
     Raises:
-      OutputError: if the data is of another schema version, or not of this schema.
+      OutputError: if the data is of a later schema version, or not of its schema.
     """
-    version = data.get("schema_version") if isinstance(data, dict) else None
-    if version != SCHEMA_VERSION:
-        raise OutputError(
-            f"results.json has schema version {version!r}; this reportgen reads {SCHEMA_VERSION}.",
-            "Render it with the reportgen that wrote it (see provenance.reportgen in the file).",
-        )
+    data = upgraded(data)
     try:
         report: Report = _adapter(Report).validate_python(data, context=_Reader(load_arrays))
     except ValidationError as error:
