@@ -13,7 +13,8 @@ from typing import Any, NamedTuple
 
 import jax
 
-from reportgen.engine.rows import Compiled, Engine, Program, Rows
+from reportgen.engine.programs import Compiled, Program, Rows
+from reportgen.engine.rows import Engine
 from reportgen.models.base import Model
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import jax
@@ -45,3 +46,13 @@ def _machine() -> int:
         if text.isdigit():
             total = min(total, int(text))
     return total
+
+
+def peak() -> int:
+    """Bytes that this process has held at the most, since it began."""
+    if sys.platform == "win32":
+        return int(psutil.Process().memory_info().peak_wset)
+    import resource
+
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else 1024 * most

@@ -8,50 +8,47 @@ and all have the results.
 
 from __future__ import annotations
 
+import json
 import math
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from itertools import islice
-from typing import Any, Literal, Protocol
+from typing import Any, Literal, NamedTuple
 
 import jax
 import numpy as np
 from jax.experimental import multihost_utils
-from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from jax.sharding import NamedSharding, PartitionSpec
 
 from reportgen.core.errors import ResourceError
+from reportgen.engine.digest import digest
+from reportgen.engine.kept import Kept
 from reportgen.engine.memory import affordable, measured_budget
+from reportgen.engine.programs import (
+    ROWS,
+    Compiled,
+    Program,
+    Rows,
+    compiled_program,
+    mesh,
+    signature,
+)
 from reportgen.models.base import Model
 
-Rows = tuple[Any, ...]  # arrays (N, …), of one N
 Source = Callable[[int, int], Rows]  # rows start to stop, fewer where there are no more
 
-_ROWS = "rows"
 IN_FLIGHT = 2  # chunks: the host prepares one while the devices compute another
 _CACHED = 8 << 20  # bytes of one layer's output: a CPU would wait for its memory with more
 
 
-class Program(Protocol):
-    """What is computed of every row. Programs that are equal are compiled once.
+class _Made(NamedTuple):
+    """A chunk on its way: arrays on the devices, or what was made of its rows before."""
 
-    Attributes:
-      name: of the method, for messages and counts.
-    """
-
-    @property
-    def name(self) -> str: ...
-
-    def __call__(self, batch: int, model: Any, /, *rows: Any) -> Any:
-        """Arrays (N, …) of rows (N, …); traced by JAX.
-
-        Args:
-          batch: how many inputs a step inside may run at once, where one row needs many.
-        """
-
-    def __hash__(self) -> int: ...
+    name: str
+    before: dict[str, Any] | None
+    new: Any
 
 
 @dataclass(frozen=True)
@@ -79,19 +76,21 @@ class Engine:
       budget: bytes that a program may take on each device.
       devices: of this host, all of one kind.
       hosts: how many work together; ``host`` is the number of this one, from 0.
-      compiled: shapes that each program was compiled for, by the program's name.
+      compiled: digests of what each program was compiled for, by the program's name.
       limits: rows at once that memory allowed, where it is less than ``batch``.
       early_ranking: units that will not be drawn need not be climbed to the end; ``check`` climbs
         them all the same and tells how many would have been missed.
       bfloat16: whether pictures are synthesised by networks of 16-bit numbers.
       told: what was measured on the way, in lines for the log.
       placed: by devices, the network that was last put on all of them, and its copy.
+      kept: where finished work is found again; None for nowhere. Several hosts keep none: they
+        must all do the same.
     """
 
     batch: int
     budget: int
     devices: tuple[jax.Device, ...]
-    compiled: dict[str, set[Any]] = field(default_factory=dict)
+    compiled: dict[str, set[str]] = field(default_factory=dict)
     limits: dict[Program, int] = field(default_factory=dict)
     hosts: int = 1
     host: int = 0
@@ -99,6 +98,9 @@ class Engine:
     bfloat16: bool = False
     told: list[str] = field(default_factory=list)
     placed: dict[tuple[jax.Device, ...], tuple[Any, Any]] = field(default_factory=dict)
+    kept: Kept | None = None
+    _known: dict[Any, str] = field(default_factory=dict)
+    _watching: list[set[tuple[str, str]]] = field(default_factory=list)
 
     @property
     def on_cpu(self) -> bool:
@@ -119,12 +121,14 @@ class Engine:
         weights: int = 0,
         early_ranking: bool | Literal["check"] = True,
         bfloat16: bool | Literal["auto"] = "auto",
+        kept: Kept | None = None,
     ) -> Engine:
         """On all devices of this host, with the memory that they have.
 
         Args:
           weights: bytes of the network, of which every device has a copy.
           bfloat16: ``auto`` for wherever it is faster: not on a CPU.
+          kept: of one host alone.
         """
         devices = affordable(tuple(jax.local_devices()), weights)
         return cls(
@@ -135,6 +139,7 @@ class Engine:
             host=jax.process_index(),
             early_ranking=early_ranking,
             bfloat16=devices[0].platform != "cpu" if bfloat16 == "auto" else bfloat16,
+            kept=kept if jax.process_count() == 1 else None,
         )
 
     def map(
@@ -146,6 +151,7 @@ class Engine:
         advance: Callable[[int], None] = lambda done: None,
         *,
         few: bool = False,
+        keep: bool = True,
     ) -> Iterator[Chunk]:
         """Chunks of at most ``count`` rows, in their order.
 
@@ -153,11 +159,13 @@ class Engine:
           advance: told of every finished row.
           few: each row takes many runs of the network. A CPU then takes one row at a time: a person
             sees how far it is, and need not wait to interrupt it.
+          keep: find what was made of equal rows before, and keep what is made.
 
         Raises:
           ResourceError: if a single row does not fit into the budget, or into memory.
         """
-        return self.among(count)._map(program, model, source, count, advance, few)
+        kept = self.kept if keep else None
+        return self.among(count)._map(program, model, source, count, advance, few, kept)
 
     def _map(
         self,
@@ -167,10 +175,11 @@ class Engine:
         count: float,
         advance: Callable[[int], None],
         few: bool,
+        kept: Kept | None,
     ) -> Iterator[Chunk]:
-        model = self.everywhere(model)
+        own, model = model, self.everywhere(model)
         ahead = 1 if few and self.on_cpu else IN_FLIGHT
-        start, waiting = 0, deque[tuple[int, int, int, Any]]()
+        start, waiting = 0, deque[tuple[int, int, int, _Made]]()
         began = time.perf_counter()
         while start < count or waiting:
             try:
@@ -184,16 +193,19 @@ class Engine:
                     if found:
                         compiling = time.perf_counter()
                         mine = self._mine(rows, size)
-                        run = self._compiled(program, limit, model, mine)
+                        name = kept.name(program, limit, own, mine) if kept else ""
+                        before = kept.find(name) if kept else None
+                        run = self._compiled(program, limit, model, mine, before is None)
                         began += time.perf_counter() - compiling
                         if run is None:
                             continue
-                        waiting.append((start, found, size, run(model, mine)))
+                        made = _Made(name, before, None if before else run(model, mine))
+                        waiting.append((start, found, size, made))
                         start += found
                 if not waiting:
                     return
                 first, found, size, made = waiting[0]
-                jax.block_until_ready(made)
+                jax.block_until_ready(made.new)
             except jax.errors.JaxRuntimeError as error:
                 if "RESOURCE_EXHAUSTED" not in str(error):
                     raise
@@ -203,10 +215,17 @@ class Engine:
                 continue
             waiting.popleft()
             ended = time.perf_counter()
-            host = jax.tree.map(lambda array, n=found: array[:n], self._fetched(made))
-            yield Chunk(first, found, host, (ended - began) / size)
+            whole = made.before or self._whole(made, (ended - began) / size, kept)
+            host = jax.tree.map(lambda array, n=found: array[:n], whole["rows"])
+            yield Chunk(first, found, host, float(whole["seconds"]))
             began = time.perf_counter()
             advance(found)
+
+    def _whole(self, made: _Made, seconds: float, kept: Kept | None) -> dict[str, Any]:
+        whole = {"rows": self._fetched(made.new), "seconds": np.float64(seconds)}
+        if kept:
+            kept.keep(made.name, whole)
+        return whole
 
     def _limit(self, program: Program, model: Model) -> int:
         """Rows at once on each device, at the most."""
@@ -223,6 +242,34 @@ class Engine:
             return across * most
         each = -(-count // across)
         return int(across * -(-each // -(-each // most)))
+
+    def recalled(
+        self, about: tuple[Any, ...], make: Callable[[], dict[str, Any]]
+    ) -> dict[str, Any]:
+        """What ``make()`` made before of these things, or makes now: nested arrays by name.
+
+        What it used of programs and told the log counts again.
+        """
+        if self.kept is None:
+            return make()
+        name = self.kept.name(*about)
+        found = self.kept.find(name)
+        if found is None:
+            used, told = set[tuple[str, str]](), len(self.told)
+            self._watching.append(used)
+            try:
+                made = make()
+            finally:
+                self._watching.pop()
+            notes = json.dumps([sorted(used), self.told[told:]]).encode()
+            self.kept.keep(name, {"made": made, "notes": np.frombuffer(notes, np.uint8)})
+            return made
+        programs, lines = json.loads(found["notes"].tobytes())
+        for program, shapes in programs:
+            self._count(program, shapes)
+        self.told += lines
+        before: dict[str, Any] = found["made"]
+        return before
 
     def whole(self, program: Program, model: Model, rows: Rows, *, few: bool = False) -> Any:
         """The program's arrays (N, …) of all rows at hand; ``few`` as for ``map``."""
@@ -245,10 +292,17 @@ class Engine:
         return multihost_utils.process_allgather(jax.tree.map(np.asarray, made), tiled=True)
 
     def _compiled(
-        self, program: Program, limit: int, model: Model, rows: Rows
+        self, program: Program, limit: int, model: Model, rows: Rows, needed: bool
     ) -> Callable[[Model, Rows], Any] | None:
-        """The program for chunks of a size; None, and the limit halved, if it takes too much."""
-        made = self._used(program, limit, model, rows)
+        """The program for chunks of a size; None, and the limit halved, if it takes too much.
+
+        Args:
+          needed: if it is not, because its rows are kept, nothing is compiled.
+        """
+        if not needed:
+            self._note(program, limit, model, rows)
+            return lambda model, rows: None
+        made = self._asked(program, limit, model, rows)
         if made.bytes > self.budget:
             self._halve(program, model, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
             return None
@@ -264,7 +318,7 @@ class Engine:
         Raises:
           ResourceError: if it does not fit into the budget, or into memory.
         """
-        made = self._used(program, size, model, rows)
+        made = self._asked(program, size, model, rows)
         if made.bytes > self.budget:
             raise _full(program, size, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
         try:
@@ -286,7 +340,7 @@ class Engine:
         given, placed = self.placed.get(self.devices, (None, None))
         if shared is given or shared is placed:
             return placed
-        put = jax.device_put(shared, NamedSharding(_mesh(self.devices), PartitionSpec()))
+        put = jax.device_put(shared, NamedSharding(mesh(self.devices), PartitionSpec()))
         if isinstance(shared, Model):
             self.placed[self.devices] = shared, put
         return put
@@ -295,18 +349,33 @@ class Engine:
         """Arrays (N, …), each device's own rows on it."""
         if len(self.devices) == 1:
             return rows
-        return jax.device_put(rows, NamedSharding(_mesh(self.devices), PartitionSpec(_ROWS)))
+        return jax.device_put(rows, NamedSharding(mesh(self.devices), PartitionSpec(ROWS)))
 
     def prepared(self, program: Program, limit: int, model: Any, rows: Rows) -> Compiled:
         """The program, compiled for chunks of these shapes; a thread of its own may ask."""
-        return _compiled(program, limit, *_signature(model, rows), self.devices)
+        return compiled_program(program, limit, *signature(model, rows), self.devices)
 
-    def _used(self, program: Program, limit: int, model: Any, rows: Rows) -> Compiled:
+    def _asked(self, program: Program, limit: int, model: Any, rows: Rows) -> Compiled:
         """What ``prepared`` returns; it is remembered that the program was used so."""
-        key = program, limit, *_signature(model, rows), self.devices
-        made = _compiled(*key)
-        self.compiled.setdefault(program.name, set()).add(key)
-        return made
+        return compiled_program(*self._note(program, limit, model, rows))
+
+    def _note(self, program: Program, limit: int, model: Model, rows: Rows) -> Any:
+        """Remember that a program was used for such rows; what it is compiled for."""
+        key = program, limit, *signature(model, rows), self.devices
+        if key not in self._known:
+            networks = jax.tree.leaves(model, is_leaf=lambda part: isinstance(part, Model))
+            ways = [
+                (one.rewriting, one.kernels is None) for one in networks if isinstance(one, Model)
+            ]
+            shapes = [(shape, str(dtype)) for shape, dtype in key[3]]
+            self._known[key] = digest(program, limit, shapes, ways, len(self.devices))
+        self._count(program.name, self._known[key])
+        return key
+
+    def _count(self, program: str, shapes: str) -> None:
+        self.compiled.setdefault(program, set()).add(shapes)
+        for used in self._watching:
+            used.add((program, shapes))
 
     def _halve(self, program: Program, model: Model, why: str) -> None:
         limit = self._limit(program, model)
@@ -325,65 +394,6 @@ class Engine:
         self.limits[program] = limit // 2
 
 
-@dataclass(frozen=True)
-class Compiled:
-    """A program for chunks of one size.
-
-    Attributes:
-      bytes: that it takes on each device while it runs.
-      places: shardings of model and rows; None on one device.
-      returns: shapes of what it returns.
-    """
-
-    run: Callable[[Model, Rows], Any]
-    bytes: int
-    places: tuple[NamedSharding, NamedSharding] | None
-    returns: Any = None
-
-    def __call__(self, model: Model, rows: Rows) -> Any:
-        if self.places is not None:
-            rows = jax.device_put(rows, self.places[1])
-        return self.run(model, rows)
-
-
-@lru_cache(maxsize=64)
-def _compiled(
-    program: Program,
-    limit: int,
-    tree: Any,
-    signature: tuple[tuple[tuple[int, ...], Any], ...],
-    devices: tuple[jax.Device, ...],
-) -> Compiled:
-    def run(model: Model, rows: Rows) -> Any:
-        return program(limit, model, *rows)
-
-    shapes = tree.unflatten([jax.ShapeDtypeStruct(*leaf) for leaf in signature])
-    places = None
-    if len(devices) > 1:
-        mesh = _mesh(devices)
-        whole, cut = PartitionSpec(), PartitionSpec(_ROWS)
-        places = NamedSharding(mesh, whole), NamedSharding(mesh, cut)
-        # Every device runs the program on its own rows; there is nothing to exchange.
-        run = jax.shard_map(run, mesh=mesh, in_specs=(whole, cut), out_specs=cut, check_vma=False)
-        shapes = tuple(
-            jax.tree.map(
-                lambda leaf, place=place: jax.ShapeDtypeStruct(
-                    leaf.shape, leaf.dtype, sharding=place
-                ),
-                part,
-            )
-            for part, place in zip(shapes, places, strict=True)
-        )
-    made = jax.jit(run).lower(*shapes).compile()
-    needs = made.memory_analysis()
-    taken = int(needs.temp_size_in_bytes + needs.output_size_in_bytes) if needs else 0
-    return Compiled(made, taken, places, made.out_info)
-
-
-def _mesh(devices: tuple[jax.Device, ...]) -> Mesh:
-    return Mesh(np.asarray(devices), (_ROWS,))
-
-
 def _full(program: Program, size: int, why: str) -> ResourceError:
     hint = "Take smaller pictures or a device with more memory, or raise engine.memory_budget."
     if size > 1:
@@ -391,11 +401,6 @@ def _full(program: Program, size: int, why: str) -> ResourceError:
     return ResourceError(
         f"{program.name} needs more memory than there is, with {size} at a time: {why}.", hint
     )
-
-
-def _signature(model: Any, rows: Rows) -> tuple[Any, tuple[tuple[tuple[int, ...], Any], ...]]:
-    leaves, tree = jax.tree.flatten((model, rows))
-    return tree, tuple((leaf.shape, leaf.dtype) for leaf in leaves)
 
 
 class Replayed:
@@ -417,8 +422,3 @@ class Replayed:
         self._kept.extend(np.asarray(one, np.float32) for one in islice(self._rest, wanted))
         found = list(islice(self._kept, start - self._first, stop - self._first))
         return (np.stack(found) if found else np.zeros(0, np.float32),)
-
-
-def compilations() -> int:
-    """How often this process compiled a program."""
-    return _compiled.cache_info().misses

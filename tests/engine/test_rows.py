@@ -13,7 +13,8 @@ import pytest
 
 from reportgen.core.errors import ResourceError
 from reportgen.engine import rows as engine_rows
-from reportgen.engine.rows import Engine, Replayed, compilations
+from reportgen.engine.programs import compilations
+from reportgen.engine.rows import Engine, Replayed
 
 
 @dataclass(frozen=True)
@@ -106,7 +107,7 @@ def test_full_memory_halves_the_chunks(
     lenet: Any, monkeypatch: pytest.MonkeyPatch, at: str
 ) -> None:
     """As a device reports it: when a program is started, or when its result is waited for."""
-    true, sizes = engine_rows._compiled, []
+    true, sizes = engine_rows.compiled_program, []
 
     class Late:
         def block_until_ready(self) -> None:
@@ -125,7 +126,7 @@ def test_full_memory_halves_the_chunks(
 
         return engine_rows.Compiled(run, made.bytes, made.places)
 
-    monkeypatch.setattr(engine_rows, "_compiled", compiled)
+    monkeypatch.setattr(engine_rows, "compiled_program", compiled)
     engine = Engine.local(8)
     made = joined(engine.map(Squares(), lenet, source(40), 40))
     monkeypatch.undo()
@@ -142,7 +143,7 @@ def test_other_errors_are_not_caught(lenet: Any, monkeypatch: pytest.MonkeyPatch
         raise jax.errors.JaxRuntimeError("INTERNAL: no")
 
     monkeypatch.setattr(
-        engine_rows, "_compiled", lambda *key: engine_rows.Compiled(broken, 0, None)
+        engine_rows, "compiled_program", lambda *key: engine_rows.Compiled(broken, 0, None)
     )
     with pytest.raises(jax.errors.JaxRuntimeError, match="INTERNAL"):
         list(Engine.local(8).map(Squares(), lenet, source(9), 9))
