@@ -18,9 +18,9 @@ from pydantic import Field
 
 from reportgen.core.blocks import Block, Cell, Finding, Group, Heatmap
 from reportgen.core.settings import Count, Fraction, settings
-from reportgen.engine.rows import Rows
+from reportgen.engine.programs import Rows
 from reportgen.methods.base import Context, Explained, Method, Result, fold_in_name
-from reportgen.methods.targets import Chosen, Target, chosen_classes, normalised
+from reportgen.methods.targets import Chosen, Target, check_target, chosen_classes, normalised
 from reportgen.models.base import Model
 
 Percentile = Annotated[float, Field(gt=50, le=100)]
@@ -113,6 +113,7 @@ class Attribution(Method):
 
     def work(self, context: Context) -> int:
         self.fitted(context.model)
+        check_target(context.model, self.target)
         return context.images.first(self.count)
 
     def run(self, context: Context) -> Result:
@@ -128,15 +129,15 @@ class Attribution(Method):
             return *pixels(start, stop), chosen.index[start:stop], keys[start:stop]
 
         def explain(model: Model, *rows: Any) -> np.ndarray:
-            maps: np.ndarray = context.engine.whole(program, model, rows, few=self.many_runs).values
-            return maps
+            made = context.engine.whole(program, model, rows, few=self.many_runs)
+            return np.asarray(made["values"])
 
         maps, facts, kept, seconds = [], [], [], []
         chunks = context.engine.map(
             program, model, rows, count, context.advance, few=self.many_runs
         )
         for chunk in chunks:
-            made: Maps = chunk.made
+            made = Maps(**chunk.made)
             for i in range(chunk.count):
                 maps.append(np.asarray(made.values[i]))
                 facts.append({name: float(value[i]) for name, value in made.facts.items()})
@@ -284,5 +285,6 @@ class Explain:
 
     def __call__(
         self, batch: int, model: Model, x: jax.Array, targets: jax.Array, keys: jax.Array
-    ) -> Maps:
-        return self.method.explain(model, x, targets, keys, batch)
+    ) -> dict[str, Any]:
+        """``Maps`` by the names of its parts."""
+        return self.method.explain(model, x, targets, keys, batch)._asdict()

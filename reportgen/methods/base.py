@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import ClassVar
 
@@ -15,9 +15,8 @@ from reportgen.config import ColormapConfig
 from reportgen.core.blocks import Block, Caption, Cell, Finding
 from reportgen.core.images import ImageBatch
 from reportgen.engine.rows import Engine
+from reportgen.methods.survey import Survey
 from reportgen.models.base import LayerInfo, Model
-
-_NAMED = 20  # things named in a message
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +28,7 @@ class Context:
       images: at the network's size, before normalisation.
       key: random key of this method, derived from the seed and the method's name.
       engine: runs programs over images.
+      survey: what is known of all images, once somebody asks.
       timings: tell seconds in the report.
       advance: tells the progress bar of so many finished units of ``Method.work``.
       command: the command line that makes this section; more overrides may be added.
@@ -41,6 +41,7 @@ class Context:
     colormap: ColormapConfig
     key: jax.Array
     engine: Engine
+    survey: Survey
     timings: bool
     advance: Callable[[int], None]
     command: Callable[..., str]
@@ -130,8 +131,3 @@ class Method(ABC):
 def fold_in_name(key: jax.Array, name: str) -> jax.Array:
     """A key that depends on a stable name, so not on what else is computed, nor in what order."""
     return jax.random.fold_in(key, zlib.crc32(name.encode()))
-
-
-def listed(things: Sequence[object]) -> str:
-    """The first twenty, and whether there are more."""
-    return ", ".join(map(str, things[:_NAMED])) + (", …" if len(things) > _NAMED else "")

@@ -19,13 +19,13 @@ import numpy as np
 
 from reportgen.core.blocks import Cell, Curve, Finding, Series, Table, Text
 from reportgen.core.errors import NotApplicableError
+from reportgen.core.report import BLOB, RANDOM
 from reportgen.core.settings import Count, settings
 from reportgen.engine.rows import Engine, Replayed
 from reportgen.methods.base import Context, Explained, Method, Result, fold_in_name
 from reportgen.methods.targets import Scores
 from reportgen.models.base import Model
 
-RANDOM, BLOB = "random map", "centred blob"
 CONTROLS = (RANDOM, BLOB)
 BLOB_DEVIATION = 0.25  # of each side; only infidelity sees more of it than its order
 
@@ -217,7 +217,7 @@ class Faithfulness(MapTest):
             metrics={
                 f"{title}: {measure.title}": average(values[measure], name)
                 for measure in self.measures
-                if measure.judged
+                if measure.judged and measure not in unfit
                 for name, title in titles(context.explained, values[measure]).items()
             },
             findings=(

@@ -14,8 +14,9 @@ from pydantic import Field
 
 from reportgen.core.blocks import Block, Finding, Group, Montage, Table, Text
 from reportgen.core.errors import ConfigError
+from reportgen.core.messages import listed
 from reportgen.core.settings import Count, Indices, Texts, settings
-from reportgen.methods.base import Context, Result, listed
+from reportgen.methods.base import Context, Result
 from reportgen.methods.synthesis.ascent import EPSILON
 from reportgen.methods.synthesis.pictures import tiles
 from reportgen.methods.synthesis.units import Made, UnitAscent

@@ -1,57 +1,24 @@
 """The health of every layer at a glance: dead units, zeros, numbers that are not finite, weights.
 
-A unit is dead if its output is rectified and is never above zero, on any image at any place. What
-is not rectified has no dead units: zero is a value like any other there.
+A unit is dead if a rectifier reads its output and that is never above zero, on any image at any
+place. What is not rectified has no dead units: zero is a value like any other there.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
 from reportgen.core.blocks import Bars, BarSeries, Block, Cell, Group, Table, Text
 from reportgen.methods.base import Context
-from reportgen.methods.targets import normalised
-from reportgen.models.base import LayerInfo, Model
-from reportgen.rewrite.units import rectified
+from reportgen.methods.survey import Survey, has_units
+from reportgen.models.base import LayerInfo
 
 _SHOWN = 32  # layers in one plot
 _PIECE = 1 << 20  # numbers
-
-
-@dataclass(frozen=True)
-class Measure:
-    """What images (N, H, W, C), normalised, make of layers, image by image.
-
-    Attributes:
-      rectified: paths of the layers among ``paths`` whose outputs are rectified; of these, what
-        is below zero counts as the zero that it becomes.
-    """
-
-    paths: tuple[str, ...]
-    rectified: frozenset[str]
-    name: str = "summary"
-
-    def __call__(self, batch: int, model: Model, x: jax.Array) -> dict[str, Any]:
-        """For every path ``highest`` (N, units), ``zeros`` (N,) and ``bad`` (N,), shares 0..1."""
-        activations = model.apply(x)[1]
-        return {path: _measured(activations[path], path in self.rectified) for path in self.paths}
-
-
-def _measured(values: jax.Array, rectified: bool) -> dict[str, jax.Array]:
-    values = values.reshape(len(values), -1, values.shape[-1]).astype(jnp.float32)
-    finite = jnp.isfinite(values)
-    return {
-        "highest": jnp.where(finite, values, -jnp.inf).max(axis=1),
-        "zeros": jnp.mean(values <= 0 if rectified else values == 0, axis=(1, 2)),
-        "bad": jnp.mean(~finite, axis=(1, 2)),
-    }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -64,7 +31,9 @@ class Health:
       weights_bad: share of all its parameters that are not finite (0..1).
       units: of the output's last axis.
       dead: units never above zero, None where nothing is rectified or there are no images.
-      zeros, bad: shares of the outputs (0..1), None where there are no images.
+      zeros: share of outputs that are zero or below (0..1), None where ``dead`` is.
+      bad: share of units' answers to an image that are not finite at some place (0..1), None where
+        there are no images, or the layer has no units.
     """
 
     layer: LayerInfo
@@ -81,39 +50,16 @@ class Health:
         return None if self.dead is None else self.dead / max(1, self.units)
 
 
-def health(context: Context, images: int) -> tuple[Health, ...]:
-    """Of every layer with trained parameters, in execution order.
-
-    Args:
-      images: how many of the first ones are looked at.
-    """
-    model = context.model
-    layers = [layer for layer in model.layers if layer.parameter_count > layer.statistics_count]
-    seen: Mapping[str, Any] = {}
-    known = _rectified(model) if images else frozenset()
-    if images and layers:
-        program = Measure(tuple(layer.path for layer in layers), known)
-        chunks = context.engine.map(program, model, normalised(model, context.images), images)
-        made = [chunk.made for chunk in chunks]
-        seen = jax.tree.map(lambda *parts: np.concatenate(parts), *made) if made else {}
-    return tuple(
-        _health(model, layer, seen.get(layer.path), layer.path in known) for layer in layers
-    )
+def health(survey: Survey) -> tuple[Health, ...]:
+    """Of every layer with trained parameters, in execution order."""
+    trained = [one for one in survey.model.layers if one.parameter_count > one.statistics_count]
+    return tuple(_health(survey, layer) for layer in trained)
 
 
-def _rectified(model: Model) -> frozenset[str]:
-    """Layers whose answers below zero are lost just so; of those called again nothing is said."""
-    again = {layer.path.partition("#")[0] for layer in model.layers if "#" in layer.path}
-    found = rectified(model.traced())
-    return frozenset(path for path, at in found.items() if at == path and path not in again)
-
-
-def _health(
-    model: Model, layer: LayerInfo, seen: Mapping[str, np.ndarray] | None, rectified: bool
-) -> Health:
+def _health(survey: Survey, layer: LayerInfo) -> Health:
     trained = {
         name: np.asarray(array)
-        for name, array in model.layer_parameters(layer.path).items()
+        for name, array in survey.model.layer_parameters(layer.path).items()
         if name not in layer.statistics
     }
     squares, largest, finite = 0.0, 0.0, 0
@@ -130,12 +76,16 @@ def _health(
         weights_bad=1 - good / size if size else 0.0,
         units=layer.shape[-1] if layer.shape else 1,
     )
-    if seen is None:
+    if not survey.images.listed or not has_units(layer):
         return own
-    highest = seen["highest"].max(axis=0)
-    dead = int(((highest <= 0) & (highest > -math.inf)).sum())
-    zeros, bad = (float(np.mean(seen[name], dtype=np.float64)) for name in ("zeros", "bad"))
-    return replace(own, dead=dead if rectified else None, zeros=zeros, bad=bad)
+    totals = survey.seen.totals[layer.path]
+    own = replace(own, bad=1 - float(totals.finite.sum()) / (own.units * totals.answers))
+    if layer.path not in survey.heard:
+        return own
+    heard = survey.seen.totals[survey.heard[layer.path]]
+    counted = float(heard.finite.sum())
+    zeros = 1 - float(heard.above.sum()) / counted if counted else math.nan
+    return replace(own, dead=int(heard.silent.sum()), zeros=zeros)
 
 
 def _pieces(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
@@ -147,8 +97,9 @@ def _pieces(arrays: Iterable[np.ndarray]) -> Iterator[np.ndarray]:
             yield part[np.isfinite(part)]
 
 
-def overview(context: Context, found: Sequence[Health], images: int) -> Group:
+def overview(context: Context, found: Sequence[Health]) -> Group:
     """Plots of what is to be seen at a glance, and the table of all numbers."""
+    images = len(context.images) if context.images.listed else 0
     made: list[Block] = []
     rectified = [one for one in found if one.dead is not None]
     if images and not rectified:
@@ -233,8 +184,8 @@ def _table(found: Sequence[Health], images: int) -> Table:
     return Table(
         columns=(*weights, bad, *(outputs if images else ())),
         rows=tuple(rows),
-        caption="Where the output is rectified, what is below zero counts as zero; of others no "
-        "unit is called dead."
+        caption="Where a rectifier reads the output, what is below zero counts as zero; of others "
+        "no unit is called dead."
         if images
         else "",
     )

@@ -22,7 +22,7 @@ from reportgen.core.blocks import (
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import Count, settings
 from reportgen.methods.base import Context, Method, Result
-from reportgen.methods.targets import predict, softmax
+from reportgen.methods.targets import softmax
 
 MATRIX_CLASSES = 60  # a larger confusion matrix has no legible cell
 BAR_CLASSES = 40  # more bars do not fit on a page
@@ -66,8 +66,8 @@ class Predictions(Method):
 
     def run(self, context: Context) -> Result:
         model, images = context.model, context.images
-        logits = predict(context.engine, model, images, images.listed, context.advance)
-        context.advance(images.listed - len(images))
+        logits = context.survey.seen.logits
+        context.advance(images.listed)
         blocks: list[Block] = []
         metrics: dict[str, float] = {}
         findings: list[Finding] = []

@@ -15,8 +15,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from reportgen.core.agreement import rank_correlation
 from reportgen.core.blocks import Cell, Curve, Finding, Series, Table, Text
 from reportgen.core.errors import NotApplicableError
+from reportgen.core.report import SHUFFLED
 from reportgen.core.settings import Count, Fraction, settings
 from reportgen.methods.base import Context, Explained, Result
 from reportgen.methods.faithfulness import CONTROLS, MapTest, generator, nothing, subjects
@@ -28,25 +30,6 @@ NOTE = (
     "the middle amount to. Maps that are blank once all is shuffled, where nothing reaches the "
     "score, are counted and left out."
 )
-
-
-def ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 0, equal values their mean rank; of any shape, flattened."""
-    _, place, count = np.unique(values, return_inverse=True, return_counts=True)
-    ranked: np.ndarray = (np.cumsum(count) - (count + 1) / 2)[place.ravel()]
-    return ranked
-
-
-def rank_correlation(one: np.ndarray, other: np.ndarray) -> float:
-    """Spearman's correlation of two maps, −1 to 1.
-
-    NaN where a map has one value throughout, or one that is not finite: it ranks nothing.
-    """
-    if not (np.isfinite(one).all() and np.isfinite(other).all()):
-        return math.nan
-    first, second = (ranked - ranked.mean() for ranked in (ranks(one), ranks(other)))
-    length = np.sqrt((first @ first) * (second @ second))
-    return float(first @ second / length) if length else math.nan
 
 
 def mean(correlations: np.ndarray) -> float:
@@ -158,10 +141,7 @@ class SanityCheck(MapTest):
                 self._images(context, explained, kept),
             ),
             intro=self.intro,
-            metrics={
-                f"{explained[n].title}: rank correlation, weights shuffled ↓": value
-                for n, value in final.items()
-            },
+            metrics={f"{explained[n].title}: {SHUFFLED}": value for n, value in final.items()},
             findings=tuple(
                 self._finding(explained[name], name, kept[name], controls[name])
                 for name, value in final.items()

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, ClassVar, Literal
 
 from reportgen.core.blocks import Cell, Diagram, Node, Table
-from reportgen.core.settings import Count, Whole, settings
+from reportgen.core.settings import Count, settings
 from reportgen.methods import health
 from reportgen.methods.base import Context, Method, Result
 from reportgen.models.base import LayerInfo, Model, count
@@ -126,7 +126,6 @@ class Summary(Method):
     Attributes:
       layout: of the shapes in the table: ``nhwc`` as Flax has them, ``nchw`` as Caffe and PyTorch.
       batch: number of images that outputs are given for; None to leave it out.
-      images: the first ones, on which the health of layers is measured; 0 to tell of weights alone.
     """
 
     title: ClassVar[str] = "Network"
@@ -135,15 +134,13 @@ class Summary(Method):
 
     layout: Layout
     batch: Count | None
-    images: Whole
 
     def work(self, context: Context) -> int:
         return 1
 
     def run(self, context: Context) -> Result:
         model = context.model
-        images = context.images.first(self.images) if self.images else 0
-        layers = health.health(context, images)
+        layers = health.health(context.survey)
         context.advance(1)
         return Result(
             blocks=(
@@ -162,7 +159,7 @@ class Summary(Method):
                     self.layout,
                     self.batch,
                 ),
-                *([health.overview(context, layers, images)] if layers else []),
+                *([health.overview(context, layers)] if layers else []),
             ),
             intro="The layers in execution order, as their paths are used in the configuration.",
         )

@@ -120,6 +120,16 @@ def chosen_classes(
     return Chosen(model, images, index.astype(np.int32), logits)
 
 
+def check_target(model: Model, target: str) -> None:
+    """Refuse a class that there is not, before anything is computed.
+
+    Raises:
+      ConfigError: naming the nearest ones.
+    """
+    if target not in ("predicted", "true"):
+        class_index(model.classes, target)
+
+
 def class_index(classes: tuple[str, ...], name: str) -> int:
     """Index of a class by its name or number (a name wins).
 

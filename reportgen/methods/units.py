@@ -17,20 +17,24 @@ import numpy as np
 from pydantic import BeforeValidator, Field
 
 from reportgen.core.blocks import Block, Finding, Group, Text, Units
+from reportgen.core.messages import listed
 from reportgen.core.settings import Count, Fraction, Indices, Texts, Whole, settings
-from reportgen.engine.rows import Rows, Source
+from reportgen.engine.programs import Rows
+from reportgen.engine.rows import Source
 from reportgen.methods.answers import Answers, Effects, Seen, Totals, named, pixels
-from reportgen.methods.base import Context, Method, Result, fold_in_name, listed
+from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.crops import crop, middle, reduced, side
 from reportgen.methods.filters import Filters
 from reportgen.methods.kernels import kernel_parts, repeated, unit_kernel
 from reportgen.methods.leaders import Leaders
+from reportgen.methods.streamed import streamed
+from reportgen.methods.survey import heard_at
 from reportgen.methods.synthesis.units import Made
 from reportgen.methods.weights import select_indices
 from reportgen.models.base import LayerInfo
 from reportgen.rewrite.receptive import Field as ReceptiveField
 from reportgen.rewrite.receptive import receptive_field
-from reportgen.rewrite.units import groups, rectified
+from reportgen.rewrite.units import groups
 
 # Of the synthesis: what the method itself says, or what has no meaning for one unit after another.
 _NOT_TAKEN = ("layers", "units", "keep", "position", "direction", "images")
@@ -113,8 +117,8 @@ class UnitCards(Method):
 
     def run(self, context: Context) -> Result:
         closed = context.model.traced()
-        witnesses, grouped = rectified(closed), groups(closed)
-        seen = self._streamed(context, witnesses)
+        grouped = groups(closed)
+        seen = self._streamed(context)
         blocks: list[Block] = []
         findings: list[Finding] = []
         for layer in context.layers:
@@ -160,16 +164,12 @@ class UnitCards(Method):
             blocks.append(self.synthesis.procedure(context))
         return Result(blocks=tuple(blocks), intro=self._intro(seen.count), findings=tuple(findings))
 
-    def _streamed(self, context: Context, witnesses: Mapping[str, str]) -> Seen:
+    def _streamed(self, context: Context) -> Seen:
         """All images, once through the network."""
         units = {layer.path: self._units(layer) for layer in context.layers}
         shapes = {layer.path: layer.shape for layer in context.model.layers}
-        # A norm stands for the layer before it where it has the same units.
-        heard = {
-            path: witnesses[path]
-            for path in units
-            if path in witnesses and shapes[witnesses[path]] == shapes[path]
-        }
+        known = heard_at(context.model)
+        heard = {path: known[path] for path in units if path in known}
         others = tuple(dict.fromkeys(path for path in heard.values() if path not in units))
         seen = Seen(
             leaders={path: Leaders.none(len(own), self.keep) for path, own in units.items()},
@@ -185,15 +185,17 @@ class UnitCards(Method):
             heard=heard,
         )
         program = Answers(tuple(units), tuple(units.values()), others)
-        for chunk in context.engine.map(
+        streamed(
+            context.engine,
             program,
             context.model,
             _labelled(context) if self.classes else pixels(context.images),
             context.images.listed,
             context.advance,
-        ):
-            seen.take(chunk.made, chunk.start)
-            seen.count += chunk.count
+            seen.take,
+            {"leaders": seen.leaders, "totals": seen.totals, "effects": seen.effects},
+        )
+        seen.count = context.images.first(context.images.listed)
         return seen
 
     @property

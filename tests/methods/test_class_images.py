@@ -12,7 +12,8 @@ import pytest
 
 from reportgen.core.blocks import Montage, Table, Text
 from reportgen.core.errors import ConfigError
-from reportgen.engine.rows import Engine, compilations
+from reportgen.engine.programs import compilations
+from reportgen.engine.rows import Engine
 from reportgen.methods.synthesis import class_score
 from reportgen.models.base import Model
 

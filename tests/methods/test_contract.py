@@ -15,7 +15,9 @@ from hydra.utils import get_class
 
 from reportgen.compose import options
 from reportgen.core import results
-from reportgen.core.report import Report, Section
+from reportgen.core.report import Section
+from reportgen.engine.kept import Kept
+from reportgen.engine.rows import Engine
 from reportgen.methods.base import Result
 from tests.methods.small_networks import Averaged
 
@@ -48,8 +50,14 @@ def model(method: str, lenet: Any, model_of: Any) -> Any:
 
 
 @pytest.fixture(scope="module")
-def first(method: str, model: Any, run_method: Any) -> Result:
-    result: Result = run_method(method, *OVERRIDES, model=model)
+def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
+    """Where the first run keeps what it finished."""
+    return Kept(tmp_path_factory.mktemp("kept"), 1 << 30, "")
+
+
+@pytest.fixture(scope="module")
+def first(method: str, model: Any, run_method: Any, kept: Kept) -> Result:
+    result: Result = run_method(method, *OVERRIDES, model=model, kept=kept)
     return result
 
 
@@ -66,19 +74,8 @@ def test_there_are_blocks_and_they_survive_the_file(method: str, first: Result) 
     assert first.blocks
     assert first.intro
     section = Section(method=method, title="t", blocks=first.blocks)
-    card: Any = None
-    report = Report(
-        title="t",
-        model=card,
-        data=card,
-        metrics={},
-        findings=(),
-        sections=(section,),
-        provenance=card,
-        command="",
-    )
     adapter = results._adapter(Section)
-    writer = results._Writer(report.sections[0], {})
+    writer = results._Writer(method, section.blocks, {})
     data = adapter.dump_python(section, mode="json", context=writer)
     reader = results._Reader(lambda name: writer.arrays)
     back = adapter.validate_python(data, context=reader)
@@ -104,9 +101,26 @@ def test_the_same_seed_gives_the_same_bits_without_compiling_again(
     finally:
         jax.monitoring.unregister_event_duration_listener(listen)
     assert compiled == []
+    _equal(first, second)
+
+
+def test_a_run_that_was_killed_at_its_end_finds_all_it_had_made(
+    method: str, model: Any, first: Result, run_method: Any, kept: Kept, monkeypatch: Any
+) -> None:
+    def refuse(*_: Any) -> None:
+        raise AssertionError("computed again")
+
+    monkeypatch.setattr(Engine, "_asked", refuse)
+    made = kept.made
+    _equal(first, run_method(method, *OVERRIDES, model=model, kept=kept))
+    assert kept.made == made
+
+
+def _equal(first: Result, second: Result) -> None:
+    """To the bit."""
     for one, other in zip(_leaves(first.blocks), _leaves(second.blocks), strict=True):
         if isinstance(one, np.ndarray):
-            assert one.tobytes() == other.tobytes()
+            assert (one.dtype, one.tobytes()) == (other.dtype, other.tobytes())
         else:
             assert one == other
 

@@ -71,6 +71,7 @@ def test_curves_and_areas_are_those_of_loops(
     blurred = weights @ x @ weights.T
     target = numpy_lenet(x[..., None])["ip2"].argmax()
     order = sorted((-heat[i, j], i, j) for i in range(28) for j in range(28))
+    means = next(block for block in result.blocks if block.type == "table")
     for title, arrow, one, other in (
         ("Deletion", "↓", x, np.zeros_like(x)),
         ("Insertion", "↑", blurred, x),
@@ -84,7 +85,7 @@ def test_curves_and_areas_are_those_of_loops(
             expected.append(1 / np.exp(scores - scores[target]).sum())
         np.testing.assert_allclose(_curves(result)[title]["Saliency"], expected, atol=1e-4)
         total = (sum(expected) - expected[0] / 2 - expected[-1] / 2) / 9
-        found = result.metrics[f"Saliency: {title.lower()} AUC {arrow}"]
+        found = means.rows[0][means.columns.index(f"{title.lower()} AUC {arrow}")]
         assert found == pytest.approx(total, abs=1e-4)
 
 
@@ -119,9 +120,11 @@ def test_a_map_that_says_nothing_is_the_random_one_and_is_told(
 
 
 def test_insertion_is_not_judged_where_the_blurred_image_shows_the_class(run_method: Any) -> None:
-    sharp = run_method("deletion_insertion", STEPS).findings
+    result = run_method("deletion_insertion", STEPS)
+    sharp = result.findings
     assert [f.severity for f in sharp if "nsertion" in f.message] == ["info"]
     assert "blur=0.067" in sharp[-1].advice
+    assert not [name for name in result.metrics if "insertion" in name]
     soft = run_method("deletion_insertion", STEPS, "method.deletion_insertion.blur=0.2").findings
     assert not [f for f in soft if f.severity == "info"]
 

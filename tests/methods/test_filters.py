@@ -17,7 +17,8 @@ from PIL import Image
 from reportgen.core.blocks import Montage, Table, Text
 from reportgen.core.errors import ConfigError, NotApplicableError, ResourceError
 from reportgen.core.spec import InputSpec
-from reportgen.engine.rows import Engine, compilations
+from reportgen.engine.programs import compilations
+from reportgen.engine.rows import Engine
 from reportgen.methods.synthesis import keras_seed
 from reportgen.methods.synthesis.batches import Trial, at_once
 from reportgen.methods.synthesis.narrow import can_cut

@@ -12,7 +12,8 @@ import optax
 import pytest
 
 from reportgen.core.spec import InputSpec
-from reportgen.engine.rows import Engine, compilations
+from reportgen.engine.programs import compilations
+from reportgen.engine.rows import Engine
 from reportgen.methods.synthesis import fourier, objectives, procedure
 from reportgen.methods.synthesis.objectives import Objective
 from reportgen.methods.synthesis.plan import Plan, begin, plan

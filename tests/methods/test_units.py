@@ -17,8 +17,9 @@ from flax import nnx
 from reportgen.core.blocks import Group, KeyValues, Montage, Text, Units
 from reportgen.core.errors import ConfigError
 from reportgen.core.images import Facts, ImageBatch
-from reportgen.engine.rows import compilations
-from reportgen.methods.answers import Totals
+from reportgen.engine.kept import Kept
+from reportgen.engine.programs import compilations
+from reportgen.methods.answers import Totals, totals_of
 from reportgen.methods.base import Context, Result
 from reportgen.methods.kernels import kernel_parts, repeated
 from reportgen.methods.leaders import Leaders
@@ -477,6 +478,17 @@ def test_batches_do_not_matter() -> None:
         np.testing.assert_array_equal(np.histogram(found[:, unit], edges)[0], apart.counts[unit])
 
 
+def test_sums_of_other_settings_are_not_taken_for_these(run_method: Any, tmp_path: Any) -> None:
+    more = [key for key in KEYS if ".keep=" not in key]
+    kept = Kept(tmp_path, 1 << 30, "")
+    (nine,) = cards(run_method("units", *more, f"{MINE}.keep=9", kept=kept))
+    (two,) = cards(run_method("units", *more, f"{MINE}.keep=2", kept=kept))
+    (again,) = cards(run_method("units", *more, f"{MINE}.keep=9", kept=kept))
+    assert two.responses.shape[1] == 2
+    np.testing.assert_array_equal(two.responses, nine.responses[:, :2])
+    np.testing.assert_array_equal(again.responses, nine.responses)
+
+
 def test_fewer_images_than_are_kept() -> None:
     leaders = Leaders.none(1, 4)
     leaders.take(np.zeros((2, 1, 3), np.float32), 0)
@@ -516,9 +528,7 @@ def test_an_image_that_is_no_number_for_a_unit_does_not_count_for_it() -> None:
     totals = Totals.none(3, 4)
     for found in ([[1.0, -2, 3, 0], [0.5, np.nan, 9, 9]], [[-5.0, -6, -7, 2], [4.0, 4, np.inf, 1]]):
         one = np.asarray(found, np.float32)[:, :, None] * np.array([1, -1, 0.5], np.float32)
-        made = {"best": one.max(axis=1), "total": one.sum(axis=1), "above": (one > 0).sum(axis=1)}
-        made["square"] = np.square(one).sum(axis=1)
-        totals.take({kind: {"conv": value} for kind, value in made.items()}, "conv")
+        totals.take(np.asarray(totals_of([jnp.asarray(one)])).reshape(2, 4, 3))
     np.testing.assert_array_equal(totals.finite, [8, 8, 8])
     np.testing.assert_allclose(totals.largest, [3, 7, 1.5])
     np.testing.assert_allclose(totals.mean, [-14 / 8, 14 / 8, -7 / 8])

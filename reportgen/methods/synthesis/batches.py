@@ -15,7 +15,8 @@ import jax
 import numpy as np
 import platformdirs
 
-from reportgen.engine.rows import Compiled, Engine, Program, Rows
+from reportgen.engine.programs import Compiled, Program, Rows
+from reportgen.engine.rows import Engine
 
 _WORTH = 4  # measure where there are so many times the most units at once
 _GAIN = 0.97  # twice as many at once must take this share of a unit's time, or less

@@ -185,7 +185,8 @@ def synthesise(
     batch = min(at_once(batch, engine, len(classes), trial), -(-len(classes) // across))
     first = partial(begin, shape=(*shapes[0], model.spec.channels), steps=steps * len(shapes))
     shared = engine.everywhere(model)
-    for part, wanted in batches(classes, batch * across):
+
+    def climbed(part: np.ndarray) -> dict[str, np.ndarray]:
         index = engine.spread(jnp.asarray(part))
         pixels, shifts = first(key, index, start, amount, jitter)
         for number, shape in enumerate(shapes):
@@ -195,6 +196,12 @@ def synthesise(
                 gradient = engine.run(LogitGradient(), batch, shared, (shown, index))
                 pixels = move(pixels, gradient, shifts[step], step_size, penalties)
         reached = engine.run(Logits(), batch, shared, (pixels,))
-        done.append([np.asarray(array)[:wanted] for array in (pixels, reached)])
+        return {"pictures": np.asarray(pixels), "logits": np.asarray(reached)}
+
+    settings = (penalties, key, tuple(shapes), steps, step_size, start, amount, jitter)
+    for part, wanted in batches(classes, batch * across):
+        about = ("octaves", model, *settings, part, across)
+        made = engine.recalled(about, partial(climbed, part))
+        done.append([made[name][:wanted] for name in ClassImages._fields])
         advance(wanted)
     return ClassImages(*(np.concatenate(arrays) for arrays in zip(*done, strict=True)))

@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import pairwise
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -250,7 +250,9 @@ def synthesise(
             else:
                 states = (_together(below, [where[i] for i in full]) for full, _ in parts)
             held, place = list[State](), dict[int, tuple[int, int]]()
-            climbed = _climbed(ladder, states, first, stop)
+            about = (model, path, job, key, narrow, rungs[first].size, across, first, stop)
+            names = [(*about, chosen[full]) for full, _ in parts]
+            climbed = _climbed(engine, ladder, states, names, first, stop)
             for (full, count), state in zip(parts, climbed, strict=True):
                 part = full[:count]
                 made.loss[part], made.alive[part] = (
@@ -303,13 +305,29 @@ def _stages(sizes: int, count: int, ranking: Ranking | None) -> list[tuple[int, 
     ]
 
 
-def _climbed(ladder: Ladder, states: Iterable[State], first: int, stop: int) -> Iterator[State]:
-    """Every chunk's state at the end of some sizes."""
-    waiting = deque[State]()
-    for state in states:
+def _climbed(
+    engine: Engine,
+    ladder: Ladder,
+    states: Iterable[State],
+    names: Iterable[tuple[Any, ...]],
+    first: int,
+    stop: int,
+) -> Iterator[State]:
+    """Every chunk's state at the end of some sizes.
+
+    Args:
+      names: what each chunk's state depends on.
+    """
+
+    def climb(state: State) -> dict[str, Any]:
         for number in range(first, stop):
             state = State(*ladder.run(number, state))
-        waiting.append(state)
+        return state._asdict()
+
+    waiting = deque[State]()
+    for state, about in zip(states, names, strict=True):
+        found = engine.recalled(about, partial(climb, state))
+        waiting.append(State(**{name: jnp.asarray(part) for name, part in found.items()}))
         if len(waiting) >= IN_FLIGHT:
             yield waiting.popleft()
     yield from waiting

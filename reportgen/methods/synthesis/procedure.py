@@ -269,6 +269,24 @@ class _Job:
     shared: Shared
     name: str
 
+    def made(
+        self,
+        key: jax.Array,
+        units: np.ndarray,
+        goal: np.ndarray,
+        images: np.ndarray | None,
+        size: int,
+    ) -> dict[str, np.ndarray]:
+        """The whole ascent of some units, as ``Ascended`` names it, (N M, …)."""
+        to, like = jnp.asarray(goal), None if images is None else jnp.asarray(images)
+        keys = _keys(key, jnp.asarray(units), len(goal) // len(units))
+        state, maps, shakes = self.begun(keys, size)
+        _, first = self.finished(state, to, like, size)
+        state = self.climbed(state, (maps, shakes, to, like), size)
+        pictures, last = self.finished(state, to, like, size)
+        made = {"pictures": pictures, "first": first, "last": last, "moved": state.moved}
+        return {name: np.asarray(array) for name, array in made.items()}
+
     def begun(self, keys: jax.Array, size: int) -> tuple[State, jax.Array, jax.Array]:
         begun: tuple[State, jax.Array, jax.Array] = self.engine.run(
             self._begin, size, self.start, (keys,)
@@ -369,18 +387,14 @@ def synthesise(
     done = []
     for part, wanted in batches(units, batch * across):
         each = np.repeat(part, several)
-        goal = jnp.asarray(each if vectors is None else vectors[each])
-        like = None if images is None else jnp.asarray(images[each])
-        keys = _keys(key, jnp.asarray(part), several)
-        state, maps, shakes = job.begun(keys, size)
-        _, first = job.finished(state, goal, like, size)
-        state = job.climbed(state, (maps, shakes, goal, like), size)
-        pictures, last = job.finished(state, goal, like, size)
-        shaped = [
-            np.asarray(array).reshape(len(part), several, *array.shape[1:])[:wanted]
-            for array in (pictures, first, last, state.moved)
-        ]
-        done.append(shaped)
+        goal = each if vectors is None else vectors[each]
+        like = None if images is None else images[each]
+        about = (plan, name, model, several, key, part, goal, like, size, across)
+        made = engine.recalled(about, partial(job.made, key, part, goal, like, size))
+        shaped = (made[field] for field in Ascended._fields)
+        done.append(
+            [a.reshape(len(part), several, *a.shape[1:])[:wanted] for a in shaped],
+        )
         advance(wanted)
     return Ascended(*(np.concatenate(arrays) for arrays in zip(*done, strict=True)))
 

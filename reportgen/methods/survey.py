@@ -1,0 +1,173 @@
+"""One pass over all images: what every layer answers, and the logits.
+
+Health of the layers, the audit, the predictions and what later reports are compared with are all
+told from it, so that a dead unit is the same everywhere.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from functools import cache, cached_property
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from reportgen.core.images import ImageBatch
+from reportgen.core.measured import BINS, bin_of
+from reportgen.engine.rows import Chunk, Engine
+from reportgen.methods.answers import Totals, packed, parts, pixels, take_totals, totals_of
+from reportgen.methods.streamed import streamed
+from reportgen.models.base import LayerInfo, Model
+from reportgen.rewrite.units import rectified
+
+_SAMPLE = 4096  # of a layer's answers to an image that are counted, about
+_GOLDEN = (math.sqrt(5) - 1) / 2
+
+
+@dataclass(frozen=True)
+class Look:
+    """What layers and the network answer to pixels (N, H, W, C).
+
+    Made are ``logits`` (N, classes) and, one layer behind another, ``totals`` (see ``totals_of``)
+    and ``sample``: answers (places, units) at some places, the same in every image.
+    """
+
+    paths: tuple[str, ...]
+    name: str = "survey"
+
+    def __call__(self, batch: int, model: Model, pixels: jax.Array) -> dict[str, Any]:
+        logits, activations = model.apply(model.spec.normalise(pixels))
+        chosen = [activations[path] for path in self.paths]
+        sample = packed([_sampled(values) for values in chosen])
+        return {"logits": logits, "totals": totals_of(chosen), "sample": sample}
+
+
+def _sampled(values: jax.Array) -> jax.Array:
+    flat = values.reshape(values.shape[0], -1, values.shape[-1])
+    index = _chosen(*flat.shape[1:])
+    return flat if len(index) == flat.shape[1] else jnp.take(flat, index, axis=1)
+
+
+@cache
+def _chosen(places: int, units: int) -> np.ndarray:
+    """Places of a map that are looked at."""
+    kept = min(places, max(1, _SAMPLE // units))
+    if kept == places:
+        return np.arange(places)
+    # Spread over rows and columns alike: multiples of the golden ratio are near no fraction.
+    return np.unique((np.arange(kept) * _GOLDEN % 1 * places).astype(np.int32))
+
+
+@dataclass
+class _Counts:
+    values: np.ndarray
+
+
+@dataclass
+class Surveyed:
+    """What was seen of all images.
+
+    Attributes:
+      totals: of each layer with units, by path.
+      histograms: of each of these layers.
+      logits: (N, classes), when all was seen.
+    """
+
+    totals: dict[str, Totals]
+    histograms: dict[str, _Counts]
+    logits: np.ndarray
+
+    def counts(self, path: str) -> np.ndarray:
+        """(2048,) of a layer's sampled finite answers, by bin (``core.measured.bin_of``)."""
+        return self.histograms[path].values
+
+    def take(self, chunk: Chunk) -> np.ndarray:
+        """Take in what ``Look`` made; the logits come back."""
+        take_totals(self.totals, chunk.made["totals"])
+        sizes = {path: (own.places, len(own.finite)) for path, own in self.totals.items()}
+        shapes = {path: (len(_chosen(*size)), size[1]) for path, size in sizes.items()}
+        for path, answers in parts(chunk.made["sample"], shapes).items():
+            self.histograms[path].values += _counted(answers)
+        return np.asarray(chunk.made["logits"])
+
+
+@dataclass
+class Survey:
+    """A network and all its images, looked at once, when somebody first asks.
+
+    Attributes:
+      advance: told of every finished image.
+    """
+
+    model: Model
+    images: ImageBatch
+    engine: Engine
+    advance: Callable[[int], None] = field(default=lambda done: None)
+
+    @cached_property
+    def seen(self) -> Surveyed:
+        """Of all images; waits for the last one."""
+        layers = [layer for layer in self.model.layers if has_units(layer)]
+        seen = Surveyed(
+            {
+                layer.path: Totals.none(layer.shape[-1], math.prod(layer.shape[:-1]))
+                for layer in layers
+            },
+            {layer.path: _Counts(np.zeros(BINS, np.int64)) for layer in layers},
+            np.zeros((0, len(self.model.classes)), np.float32),
+        )
+        logits = streamed(
+            self.engine,
+            Look(tuple(seen.totals)),
+            self.model,
+            pixels(self.images),
+            self.images.listed,
+            self.advance,
+            seen.take,
+            {"totals": seen.totals, "counts": seen.histograms},
+        )
+        return replace(seen, logits=np.concatenate([seen.logits, *logits]))
+
+    @cached_property
+    def heard(self) -> dict[str, str]:
+        """See ``heard_at``."""
+        return heard_at(self.model)
+
+    def dead(self, layer: LayerInfo, threshold: float = 0.0) -> np.ndarray | None:
+        """(U,) whether a unit answered to nothing above a threshold.
+
+        None where no rectifier reads it.
+        """
+        witness = self.heard.get(layer.path)
+        return None if witness is None else self.seen.totals[witness].never_above(threshold)
+
+
+def heard_at(model: Model) -> dict[str, str]:
+    """The layers whose units a rectifier reads, and the layer at which it reads them.
+
+    A norm stands for the layer before it where it has the same units. Nothing is said of layers
+    that are called more than once: what one call does not use another one may.
+    """
+    shapes = {layer.path: layer.shape for layer in model.layers if has_units(layer)}
+    again = {layer.path.partition("#")[0] for layer in model.layers if "#" in layer.path}
+    return {
+        path: witness
+        for path, witness in rectified(model.traced()).items()
+        if path.partition("#")[0] not in again
+        and path in shapes
+        and shapes.get(witness) == shapes[path]
+    }
+
+
+def has_units(layer: LayerInfo) -> bool:
+    """Whether it has maps (h, w, units), or units alone."""
+    return len(layer.shape) in (1, 3)
+
+
+def _counted(answers: np.ndarray) -> np.ndarray:
+    finite = answers if np.isfinite(answers.sum()) else answers[np.isfinite(answers)]
+    return np.bincount(bin_of(finite).ravel(), minlength=BINS)
