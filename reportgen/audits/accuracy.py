@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from reportgen.audits.base import Audit, Measure
-from reportgen.audits.evidence import Evidence
 from reportgen.core.settings import settings
-from reportgen.methods.predictions import top_k_accuracy
+
+if TYPE_CHECKING:
+    from reportgen.audits.evidence import Evidence
 
 
 @settings
@@ -24,7 +25,7 @@ class Accuracy(Audit):
 
     def measure(self, evidence: Evidence) -> Iterator[Measure]:
         labels = evidence.labels
-        value = top_k_accuracy(labels, evidence.logits, 1)
-        hits = round(value * len(labels))
+        hits = int((evidence.logits.argmax(axis=-1) == labels).sum())
+        value = hits / len(labels)
         message = f"{hits} of {len(labels)} images are classified rightly ({value:.2%})."
         yield Measure(where="all classes", value=value, message=message)

@@ -1,24 +1,27 @@
-"""What every check of an audit is: thresholds, waivers, and numbers that are held against them."""
+"""What every check of an audit is: thresholds, waivers, and numbers that are held against them.
+
+No check imports JAX: what it measures comes from the evidence, or from two reports.
+"""
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import Annotated, ClassVar
+from typing import TYPE_CHECKING, Annotated, ClassVar
 
 from pydantic import Field
 
-from reportgen.audits.evidence import Evidence
 from reportgen.core.blocks import Finding
-from reportgen.core.checks import Check, Outcome
+from reportgen.core.checks import About, Check, Outcome
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import Real, Texts, settings
-from reportgen.models.base import LayerInfo
-from reportgen.models.select import select_layers
+
+if TYPE_CHECKING:
+    from reportgen.audits.evidence import Evidence
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,11 +31,13 @@ class Measure:
     Attributes:
       where: layer, class or map.
       message: what it is and how much, in a sentence.
+      kept: the report tells the value; else what comes of it alone.
     """
 
     where: str
     value: float
     message: str
+    kept: bool = True
 
 
 @settings
@@ -57,11 +62,14 @@ class Audit(ABC):
     Attributes:
       warn, fail: thresholds; None for none. A value beyond one is found, one at it is not.
       layers: of which layers, for checks that look at layers; None for all.
+      about: what it judges, see ``Check``. One that is about the report looks at the finished
+        pages, which are then drawn again with what it says.
     """
 
     title: ClassVar[str]
     advice: ClassVar[str]
     lower_is_worse: ClassVar[bool] = False
+    about: ClassVar[About] = "network"
 
     warn: Real | None
     fail: Real | None
@@ -85,14 +93,6 @@ class Audit(ABC):
           NotApplicableError: if there are none, with the reason.
         """
 
-    def chosen(self, evidence: Evidence) -> tuple[LayerInfo, ...]:
-        """The layers that are looked at.
-
-        Raises:
-          ModelError: if a pattern names no layer.
-        """
-        return select_layers(evidence.model.layers, self.layers or ("all",))
-
     def outcome(self, value: float) -> Outcome:
         """Of one value. What is no number is beyond every threshold."""
         if self._beyond(value, self.fail):
@@ -108,17 +108,18 @@ class Audit(ABC):
 
 
 def judged(
-    name: str, audit: Audit, evidence: Evidence, today: date
+    name: str, audit: Audit, measure: Callable[[], Iterable[Measure]], today: date
 ) -> tuple[Check, tuple[Finding, ...]]:
     """A check, and a finding for every number beyond a threshold.
 
     Args:
+      measure: gives the numbers, or raises NotApplicableError with the reason why there are none.
       today: a waiver whose last day is before it has ended.
     """
     try:
-        measures = list(audit.measure(evidence))
+        measures = list(measure())
     except NotApplicableError as error:
-        return Check(name=name, title=audit.title, outcome="skipped", message=str(error)), ()
+        return _skipped(name, audit, str(error)), ()
     findings = [_finding(name, audit, one, today) for one in measures]
     found = tuple(finding for finding in findings if finding is not None)
     return _check(name, audit, measures, today), found
@@ -129,8 +130,7 @@ _RANK: Sequence[Outcome] = ("fail", "warn", "waived", "passed")
 
 def _check(name: str, audit: Audit, measures: Sequence[Measure], today: date) -> Check:
     if not measures:
-        message = "There is nothing that it could measure."
-        return Check(name=name, title=audit.title, outcome="skipped", message=message)
+        return _skipped(name, audit, "There is nothing that it could measure.")
 
     def badness(one: Measure) -> tuple[int, float]:
         value = -one.value if audit.lower_is_worse else one.value
@@ -143,11 +143,16 @@ def _check(name: str, audit: Audit, measures: Sequence[Measure], today: date) ->
         outcome=_allowed(audit, worst, today),
         message=worst.message,
         where=worst.where,
-        value=worst.value,
+        value=worst.value if worst.kept else None,
         warn=audit.warn,
         fail=audit.fail,
         measured=len(measures),
+        about=audit.about,
     )
+
+
+def _skipped(name: str, audit: Audit, reason: str) -> Check:
+    return Check(name=name, title=audit.title, outcome="skipped", message=reason, about=audit.about)
 
 
 def _waiver(audit: Audit, one: Measure, today: date) -> tuple[Waiver | None, bool]:
@@ -179,7 +184,7 @@ def _finding(name: str, audit: Audit, one: Measure, today: date) -> Finding | No
         check=name,
         message=message,
         where=one.where,
-        value=one.value,
+        value=one.value if one.kept else None,
         threshold=audit.fail if outcome == "fail" else audit.warn,
         advice=audit.advice,
     )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from reportgen.audits.base import Audit, Measure
-from reportgen.audits.evidence import Evidence
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import Count, settings
+
+if TYPE_CHECKING:
+    from reportgen.audits.evidence import Evidence
 
 
 def expected_calibration_error(

@@ -2,30 +2,78 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
 
+from reportgen.audits.finished import Finished
+from reportgen.audits.pair import Pair
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.images import ImageBatch
-from reportgen.engine.rows import Engine
-from reportgen.methods.answers import Answers, Totals, pixels
-from reportgen.methods.targets import predict, softmax
+from reportgen.methods.answers import Totals
+from reportgen.methods.kernels import repeated, unit_kernel
+from reportgen.methods.survey import Survey
+from reportgen.methods.targets import softmax
 from reportgen.models.base import LayerInfo, Model
-from reportgen.rewrite.units import groups, rectified
+from reportgen.models.select import select_layers
+from reportgen.rewrite.units import groups
 
 
 @dataclass
 class Evidence:
-    """A network, and images."""
+    """A network and images, of which the survey knows, and what else a run made.
 
-    model: Model
-    images: ImageBatch
-    engine: Engine
+    Attributes:
+      metrics: of the methods that ran, as a report has them.
+      compared: the baseline and this report so far; None without a baseline.
+      drawn: the first pages and the run so far, for checks that are about the report.
+    """
 
-    @cached_property
+    survey: Survey
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    compared: Pair | None = None
+    drawn: Finished | None = None
+
+    @property
+    def model(self) -> Model:
+        """The network."""
+        return self.survey.model
+
+    @property
+    def images(self) -> ImageBatch:
+        """All of them."""
+        return self.survey.images
+
+    @property
+    def pair(self) -> Pair:
+        """The baseline, and this report.
+
+        Raises:
+          NotApplicableError: without a baseline.
+        """
+        if self.compared is None:
+            raise NotApplicableError(
+                "There is no report to compare with: baseline=FOLDER names one."
+            )
+        return self.compared
+
+    @property
+    def finished(self) -> Finished:
+        """The pages, once they are drawn."""
+        assert self.drawn is not None, "only checks that are about the report see the pages"
+        return self.drawn
+
+    def chosen(self, patterns: tuple[str, ...] | None) -> tuple[LayerInfo, ...]:
+        """The layers that patterns name; all of them without patterns.
+
+        Raises:
+          ModelError: if a pattern names no layer.
+        """
+        return select_layers(self.model.layers, patterns or ("all",))
+
+    @property
     def logits(self) -> np.ndarray:
         """(N, classes) of all images.
 
@@ -33,7 +81,7 @@ class Evidence:
           NotApplicableError: without images.
         """
         self._need_images()
-        return predict(self.engine, self.model, self.images, self.images.listed)
+        return self.survey.seen.logits
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -54,7 +102,7 @@ class Evidence:
         """(N, classes) softmax of the logits, in float64; NaN where a logit is not finite."""
         return softmax(self.logits)
 
-    @cached_property
+    @property
     def totals(self) -> dict[str, Totals]:
         """What the units of every layer answered to all images, by the layer's path.
 
@@ -62,26 +110,21 @@ class Evidence:
           NotApplicableError: without images.
         """
         self._need_images()
-        layers = [layer for layer in self.model.layers if _has_units(layer)]
-        found = {
-            layer.path: Totals.none(layer.shape[-1], math.prod(layer.shape[:-1]))
-            for layer in layers
-        }
-        program = Answers((), (), tuple(found), "audit")
-        for chunk in self.engine.map(program, self.model, pixels(self.images), self.images.listed):
-            for path, totals in found.items():
-                totals.take(chunk.made, path)
-        return found
+        return self.survey.seen.totals
 
     @cached_property
-    def witnesses(self) -> dict[str, str]:
-        """The layers whose answers below zero are lost, and the layer at which that is seen."""
-        return rectified(self.model.traced())
-
-    @cached_property
-    def groups(self) -> dict[str, int]:
-        """Of each convolution, by its layer's path."""
+    def _groups(self) -> dict[str, int]:
         return groups(self.model.traced())
+
+    def repeated(self, layer: LayerInfo, cosine: float) -> np.ndarray | None:
+        """(units,) of each unit the earlier one that it repeats, -1 if none; see ``repeated``.
+
+        None for a layer without a kernel.
+        """
+        kernel = unit_kernel(self.model, layer)
+        if kernel is None:
+            return None
+        return repeated(kernel, self._groups.get(layer.path, 1), cosine)
 
     def kernels(self, layer: LayerInfo) -> dict[str, np.ndarray]:
         """A layer's trained arrays with two axes or more, by name."""
@@ -91,7 +134,3 @@ class Evidence:
     def _need_images(self) -> None:
         if not self.images.listed:
             raise NotApplicableError("There are no images.")
-
-
-def _has_units(layer: LayerInfo) -> bool:
-    return len(layer.shape) in (1, 3)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from reportgen.audits.base import Audit, Measure
-from reportgen.audits.evidence import Evidence
 from reportgen.core.settings import settings
+
+if TYPE_CHECKING:
+    from reportgen.audits.evidence import Evidence
 
 
 @settings
@@ -26,13 +28,13 @@ class NonFinite(Audit):
     )
 
     def measure(self, evidence: Evidence) -> Iterator[Measure]:
-        for layer in self.chosen(evidence):
+        for layer in evidence.chosen(self.layers):
             for name, array in evidence.model.layer_parameters(layer.path).items():
                 bad = int((~np.isfinite(np.asarray(array))).sum())
                 yield self._told(layer.path, f"values of {name}", bad, array.size)
         if not evidence.images.listed:
             return
-        chosen = {layer.path for layer in self.chosen(evidence)}
+        chosen = {layer.path for layer in evidence.chosen(self.layers)}
         for path, totals in evidence.totals.items():
             if path in chosen:
                 answers = len(totals.finite) * totals.images

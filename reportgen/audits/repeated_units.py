@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from reportgen.audits.base import Audit, Measure
-from reportgen.audits.evidence import Evidence
+from reportgen.core.messages import listed
 from reportgen.core.settings import Fraction, settings
-from reportgen.methods.base import listed
-from reportgen.methods.kernels import repeated, unit_kernel
+
+if TYPE_CHECKING:
+    from reportgen.audits.evidence import Evidence
 
 
 @settings
@@ -28,11 +29,10 @@ class RepeatedUnits(Audit):
     cosine: Fraction
 
     def measure(self, evidence: Evidence) -> Iterator[Measure]:
-        for layer in self.chosen(evidence):
-            kernel = unit_kernel(evidence.model, layer)
-            if kernel is None:
+        for layer in evidence.chosen(self.layers):
+            found = evidence.repeated(layer, self.cosine)
+            if found is None:
                 continue
-            found = repeated(kernel, evidence.groups.get(layer.path, 1), self.cosine)
             again = [f"{unit} repeats {found[unit]}" for unit in np.flatnonzero(found >= 0)]
             message = f"{len(again)} of {len(found)} units of {layer.path} repeat another"
             message += f": {listed(again)}." if again else "."

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from reportgen.audits.base import Audit, Measure
-from reportgen.audits.evidence import Evidence
+from reportgen.core.messages import listed
 from reportgen.core.settings import Fraction, settings
-from reportgen.methods.base import listed
+
+if TYPE_CHECKING:
+    from reportgen.audits.evidence import Evidence
 
 
 @settings
@@ -34,7 +36,7 @@ class SaturatedUnits(Audit):
 
     def measure(self, evidence: Evidence) -> Iterator[Measure]:
         kinds = ("conv", "conv_transpose", "dense", "activation")
-        for layer in self.chosen(evidence):
+        for layer in evidence.chosen(self.layers):
             totals = evidence.totals.get(layer.path)
             if totals is None or layer.kind not in kinds:
                 continue

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
 from reportgen.audits.base import Audit, Measure
-from reportgen.audits.evidence import Evidence
 from reportgen.core.settings import settings
+
+if TYPE_CHECKING:
+    from reportgen.audits.evidence import Evidence
 
 
 @settings
@@ -23,7 +25,7 @@ class WeightScale(Audit):
     )
 
     def measure(self, evidence: Evidence) -> Iterator[Measure]:
-        for layer in self.chosen(evidence):
+        for layer in evidence.chosen(self.layers):
             for name, array in evidence.kernels(layer).items():
                 values = np.abs(array[np.isfinite(array)].astype(np.float64))
                 scale = float(np.sqrt(np.square(values).mean())) if values.size else 0.0
