@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import ctypes
 import errno
 import hashlib
 import io
 import json
 import os
 import shutil
+import sys
 import tempfile
 import zipfile
-from collections.abc import Iterator, Mapping
+import zlib
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -23,9 +26,14 @@ from reportgen.core.errors import OutputError
 from reportgen.core.report import Report
 
 RESULTS = "results.json"
+CONFIG = "config.yaml"
 SUMS = "SHA256SUMS"
 LOG = "log.txt"
 ARRAYS = "arrays"
+HISTORY = "history.jsonl"  # in an archive's root
+FORMER = ".former"  # of a report's folder while another takes its place
+
+Placing = Callable[[Path], AbstractContextManager[None]]
 
 # What a full, read-only or forbidden place answers, and what a person can do about it.
 _PLACES = {
@@ -43,39 +51,50 @@ _PLACES = {
 
 
 @contextmanager
-def staged(target: Path) -> Iterator[Path]:
+def staged(target: Path, placing: Placing | None = None) -> Iterator[Path]:
     """A temporary sibling of ``target`` that takes its place once the block ends well.
 
     The checksums are written last. If the block raises, nothing is left and a former report in
     ``target`` is untouched. A former report is replaced; anything else there is never touched.
 
+    Args:
+      placing: entered with the whole folder around its taking the place; an archive's.
+
     Raises:
       OutputError: if the place cannot be written, or holds something that is not a report.
     """
+    if placing is None and (archive := archive_of(target)) is not None:
+        raise OutputError(
+            f"{target} is in the archive {archive}, whose reports stay as they were.",
+            "Copy it to another place, or archive a new one: archive.release=…",
+        )
+    key = "archive.dir" if placing else "report.dir"
     if target.exists() and not _is_report(target) and (target.is_file() or any(target.iterdir())):
         raise OutputError(
             f"{target} is not empty and is no report, so it is not replaced.",
-            "Choose another folder: report.dir=…",
+            f"Choose another folder: {key}=…",
         )
-    with _writing(target):
+    with writing(target, key):
         target.parent.mkdir(parents=True, exist_ok=True)
         folder = Path(tempfile.mkdtemp(prefix=f".{target.name[:100]}.", dir=target.parent))
     try:
-        with _writing(target):
+        with writing(target, key):
             # A temporary folder is private; a report is as open as any folder its owner makes.
             mask = os.umask(0)
             os.umask(mask)
             folder.chmod(0o777 & ~mask)
             yield folder
-            (folder / SUMS).write_text(checksums(folder))
-            _swap(folder, target)
+            (folder / SUMS).write_text(checksums(folder), encoding="utf-8")
+            with placing(folder) if placing else nullcontext():
+                _swap(folder, target)
     except BaseException:
         shutil.rmtree(folder, ignore_errors=True)
         raise
 
 
 @contextmanager
-def _writing(target: Path) -> Iterator[None]:
+def writing(target: Path, key: str) -> Iterator[None]:
+    """What a place answers that cannot be written, as an error that names the key to change."""
     try:
         yield
     except OSError as error:
@@ -84,8 +103,14 @@ def _writing(target: Path) -> Iterator[None]:
             raise
         raise OutputError(
             f"The report cannot be written to {target}: {error.strerror}. {reason}",
-            "Choose another folder: report.dir=…",
+            f"Choose another folder: {key}=…",
         ) from error
+
+
+def archive_of(folder: Path) -> Path | None:
+    """The archive that a report's folder is in, or would be; None if there is none."""
+    above = folder.resolve().parents
+    return above[2] if len(above) > 2 and (above[2] / HISTORY).is_file() else None
 
 
 def _swap(folder: Path, target: Path) -> None:
@@ -93,7 +118,10 @@ def _swap(folder: Path, target: Path) -> None:
     if not target.exists():
         folder.rename(target)
         return
-    former = folder.with_name(f"{folder.name}.former")
+    if _exchanged(folder, target):
+        shutil.rmtree(folder, ignore_errors=True)
+        return
+    former = folder.with_name(f"{folder.name}{FORMER}")
     target.rename(former)
     try:
         folder.rename(target)
@@ -101,6 +129,18 @@ def _swap(folder: Path, target: Path) -> None:
         former.rename(target)
         raise
     shutil.rmtree(former, ignore_errors=True)
+
+
+def _exchanged(folder: Path, target: Path) -> bool:
+    """Exchange two folders in one step, so that there is a report at any moment (Linux alone)."""
+    if sys.platform != "linux":
+        return False
+    here, exchange = -100, 2  # AT_FDCWD, RENAME_EXCHANGE
+    renameat2 = getattr(ctypes.CDLL(None), "renameat2", None)
+    return (
+        renameat2 is not None
+        and renameat2(here, os.fsencode(folder), here, os.fsencode(target), exchange) == 0
+    )
 
 
 def _is_report(path: Path) -> bool:
@@ -121,19 +161,29 @@ def sha256(path: Path) -> str:
 
 def checksums(folder: Path) -> str:
     """The content of SHA256SUMS, which ``sha256sum -c`` reads."""
-    return "".join(f"{sha256(folder / name)}  {name}\n" for name in files(folder))
+    return listed({name: sha256(folder / name) for name in files(folder)})
 
 
-def write_results(report: Report, folder: Path) -> None:
-    """Write results.json and arrays/*.npz, several of these at once."""
-    data, arrays = results.dump(report)
+def listed(digests: Mapping[str, str]) -> str:
+    """Digests by file as SHA256SUMS has them."""
+    return "".join(f"{digests[name]}  {name}\n" for name in sorted(digests))
+
+
+def write_results(report: Report, folder: Path, *, arrays: bool = True) -> None:
+    """Write results.json and arrays/*.npz, several of these at once.
+
+    Args:
+      arrays: False if they are there as they are.
+    """
+    data, found = results.dump(report)
     text = json.dumps(data, indent=1, ensure_ascii=False, allow_nan=False)
     (folder / RESULTS).write_text(text + "\n", encoding="utf-8")
-    if arrays:
-        (folder / ARRAYS).mkdir()
+    if not arrays or not found:
+        return
+    (folder / ARRAYS).mkdir()
     with ThreadPoolExecutor(cores()) as pool:
-        paths = [folder / ARRAYS / name for name in arrays]
-        for _ in pool.map(_write_npz, paths, arrays.values()):
+        paths = [folder / ARRAYS / name for name in found]
+        for _ in pool.map(_write_npz, paths, found.values()):
             pass  # what went wrong in a thread is raised here
 
 
@@ -180,9 +230,10 @@ def read_report(folder: Path) -> Report:
     def load_arrays(name: str) -> Mapping[str, np.ndarray]:
         path = folder / ARRAYS / Path(name).name
         try:
-            with np.load(path, allow_pickle=False) as file:
+            # Opened here, since NumPy leaves a damaged file open.
+            with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
                 return dict(file)
-        except (OSError, ValueError, zipfile.BadZipFile) as error:
+        except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
             raise OutputError(f"{path} is missing or damaged: {error}.") from error
 
     return results.load(read_json(folder), load_arrays)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
-from reportgen.archive.folder import ARRAYS, LOG, RESULTS, read_report, staged
+from reportgen.archive.folder import ARRAYS, CONFIG, LOG, RESULTS, read_report, staged
+from reportgen.archive.statement import write_statement
 from reportgen.render.budget import Ledger
 from reportgen.render.report import render_report
 from reportgen.render.templating import FOLDER as TEMPLATES
@@ -22,10 +23,12 @@ def rerender(folder: Path) -> Ledger:
     """
     report = read_report(folder)
     with staged(folder) as fresh:
-        for name in (RESULTS, "config.yaml", LOG):
+        for name in (RESULTS, CONFIG, LOG):
             if (folder / name).is_file():
                 shutil.copy2(folder / name, fresh / name)
         for name in (ARRAYS, TEMPLATES):
             if (folder / name).is_dir():
                 shutil.copytree(folder / name, fresh / name)
-        return render_report(report, fresh)
+        ledger = render_report(report, fresh)
+        write_statement(report, fresh)
+    return ledger

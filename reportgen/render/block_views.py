@@ -92,7 +92,11 @@ def _numeric(cells: list[Any]) -> bool:
 
 def _cells(row: tuple[Any, ...], columns: tuple[str, ...]) -> list[str]:
     padded = [*row, *[None] * (len(columns) - len(row))]
-    return [numbers.cell(cell, name) for cell, name in zip(padded, columns, strict=False)]
+    names = list(columns)
+    if columns[:1] == ("metric",):
+        # A row of a metric is read as the metric is: accuracies in percent, changes in points.
+        names = [f"{numbers.CHANGE}{row[0]}" if n == "change" else str(row[0]) for n in columns]
+    return [numbers.cell(cell, name) for cell, name in zip(padded, names, strict=False)]
 
 
 @_view.register
@@ -109,6 +113,7 @@ def _(block: blocks.Montage, place: Place) -> View:
         **_figure(block.caption, place, f"{of}.", _bad_note(tiles)),
         "images": [place.assets.picture(name, sketch, alt)],
         "range": _range(block, place),
+        "part": block.part,
         "labels": list(block.labels),
         "listed": _listed(block.labels),
         "tiles": count,

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from typing import Any
 
 NONE = "–"
+CHANGE = "Δ "
+"""Begins the name of a number that is the change of another."""
 _PERCENT = frozenset({"accuracy", "precision", "recall", "share", "fraction"})
 _TOP_K = re.compile(r"top-?\d+")
 _WORD = re.compile(r"[a-z]+-?\d+|[a-z]+")
@@ -54,6 +56,14 @@ def percent(value: float) -> str:
     return f"{_minus(_trim(f'{100 * value:.2f}'))} %"
 
 
+def change(value: float, name: str = "") -> str:
+    """A difference with its sign; of shares in percentage points: ``+0.5 pp``."""
+    sign = "+" if value > 0 else ""
+    if is_share(name) and math.isfinite(value):
+        return f"{sign}{number(100 * value)} pp"
+    return f"{sign}{number(value)}"
+
+
 def is_share(name: str) -> bool:
     """Whether a number of this name is an accuracy or a share, which people read in percent."""
     lowered = name.casefold()
@@ -69,6 +79,8 @@ def cell(value: Any, name: str = "") -> str:
         return "yes" if value else "no"
     if isinstance(value, int):
         return integer(value)
+    if isinstance(value, float) and name.startswith(CHANGE):
+        return change(value, name)
     if isinstance(value, float):
         return percent(value) if is_share(name) and 0 <= value <= 1 else number(value)
     return str(value)

@@ -13,14 +13,14 @@ from reportgen.render.budget import SCRIPT, SHEET, Ledger, page_within
 from reportgen.render.junit import render_junit
 from reportgen.render.painter import Painter
 from reportgen.render.pdf import render_pdf
-from reportgen.render.summary import render_summary
+from reportgen.render.summary import render_summary, render_summary_json
 from reportgen.render.view import report_view
 
 
 def render_report(
     report: Report, folder: Path, painter: Painter | None = None, source: Path | None = None
 ) -> Ledger:
-    """Writes report.html, report.pdf, junit.xml, summary.md and assets/ into the folder.
+    """Writes report.html, report.pdf, junit.xml, summary.md, summary.json and assets/.
 
     All else there is left alone. The same report gives the same bytes: no clock, host or random
     number takes part.
@@ -62,4 +62,5 @@ def render_report(
         (folder / "report.pdf").write_bytes(document)
         (folder / "junit.xml").write_bytes(render_junit(report))
         (folder / "summary.md").write_bytes(render_summary(report))
+        (folder / "summary.json").write_bytes(render_summary_json(report))
     return page.ledger

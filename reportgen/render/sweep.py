@@ -60,7 +60,7 @@ def _view(jobs: Sequence[SweepJob], title: str) -> dict[str, Any]:
 
 
 def _verdict(jobs: Sequence[SweepJob]) -> dict[str, str]:
-    failed = sum(not job.folder for job in jobs)
+    failed = sum(job.exit_code in (1, 2) for job in jobs)
     audits = sum(job.exit_code == 3 for job in jobs)
     words = [numbers.counted(len(jobs), "job")]
     if failed:
@@ -73,6 +73,8 @@ def _verdict(jobs: Sequence[SweepJob]) -> dict[str, str]:
 
 def _job(job: SweepJob, keys: Sequence[str], values: dict[str, Any], tell: bool) -> dict[str, Any]:
     severity, outcome = _OUTCOMES.get(job.exit_code, ("fail", "failed"))
+    if job.folder and job.exit_code in (1, 2):
+        outcome = "a method failed"
     own = values["jobs"][job.number]
     differing = [name for name in values["differing"] if name in own]
     return {

@@ -15,7 +15,7 @@ import reportgen
 from reportgen.core.errors import OutputError
 
 # In their order: later rules win, and scripts use what the first one holds.
-_SHEETS = ("base", "page", "contents", "blocks", "units", "viewer", "sweep", "paper")
+_SHEETS = ("base", "page", "contents", "blocks", "units", "viewer", "sweep", "archive", "paper")
 _SCRIPTS = (
     *("base", "single", "theme", "links", "contents", "search", "values", "montages", "units"),
     *("panels", "viewer", "sweep"),

@@ -7,7 +7,15 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from reportgen.core.blocks import Group
-from reportgen.core.report import DataCard, ModelCard, Provenance, Report, Section, headline
+from reportgen.core.report import (
+    CHANGES,
+    DataCard,
+    ModelCard,
+    Provenance,
+    Report,
+    Section,
+    headline,
+)
 from reportgen.render import numbers
 from reportgen.render.assets import Assets
 from reportgen.render.block_views import Place, View, block_view, finding_view
@@ -129,6 +137,8 @@ def _section(own: str, section: Section, assets: Assets, ids: Names) -> View:
         "intro": section.intro,
         "command": section.command,
         "skipped": section.skipped,
+        "leads": section.method == CHANGES,
+        "failed": section.failed,
         "programs": numbers.counted(section.programs, "compiled program")
         if section.programs
         else "",
@@ -140,8 +150,14 @@ def _section(own: str, section: Section, assets: Assets, ids: Names) -> View:
         "groups": [{"id": group["id"], "title": group["title"]} for group in groups],
         "contents": contents(groups),
         "sheet": contact_sheet(groups),
-        "outcome": "skipped" if section.skipped else numbers.counted(figures, "figure"),
+        "outcome": _outcome(section, figures),
     }
+
+
+def _outcome(section: Section, figures: int) -> str:
+    if section.failed:
+        return "failed"
+    return "skipped" if section.skipped else numbers.counted(figures, "figure")
 
 
 def walk_rows(rows: list[View]) -> Iterator[View]:

@@ -1,7 +1,8 @@
-"""junit.xml and summary.md say what the page says."""
+"""junit.xml, summary.md and summary.json say what the page says."""
 
 from __future__ import annotations
 
+import json
 import re
 from dataclasses import replace
 from xml.etree import ElementTree
@@ -11,9 +12,9 @@ import pytest
 from reportgen.core.blocks import Finding
 from reportgen.core.checks import Check
 from reportgen.render.junit import render_junit
-from reportgen.render.summary import render_summary
+from reportgen.render.summary import render_summary, render_summary_json
 
-from .sample import report
+from .sample import HOSTILE, report
 
 CHECKS = (
     Check(name="accuracy", title="Accuracy", outcome="fail", message="Low.", where="all",
@@ -80,3 +81,33 @@ def test_hostile_names_are_text(name):
     rows = [line for line in text.splitlines() if line.startswith("|")]
     assert {len(re.findall(r"(?<!\\)\|", row)) for row in rows} == {7}
     assert "\x1b" not in text
+
+
+@pytest.mark.parametrize(
+    ("fail_on", "exit_code"),
+    [("fail", 3), ("warn", 3), ("never", 0)],
+)
+def test_programs_read_the_verdict_and_the_unrounded_numbers(fail_on, exit_code):
+    found = json.loads(render_summary_json(audited(fail_on)))
+    assert found["schema_version"] == 1
+    assert (found["severity"], found["verdict"]) == ("fail", "1 failure, 2 warnings")
+    assert (found["failed"], found["exit_code"]) == (exit_code == 3, exit_code)
+    assert found["findings"] == {"fail": 1, "warn": 2, "info": 0}
+    assert found["metrics"]["accuracy"] == 0.973125
+    assert [(c["name"], c["outcome"], c["value"], c["fail"]) for c in found["checks"]] == [
+        ("accuracy", "fail", 0.123456, 0.2),
+        ("dead_units", "warn", 0.6, 0.9),
+        ("calibration", "skipped", None, None),
+    ]
+    assert found["weights_sha256"] == "ab" * 32
+    assert found["git_dirty"] is True
+
+
+@pytest.mark.parametrize("name", HOSTILE, ids=ascii)
+def test_a_summary_is_strict_json_whatever_the_names_and_numbers(name):
+    def refuse(constant):
+        raise ValueError(constant)
+
+    made = replace(audited(name=name), title=name, metrics={name: float("nan"), "x": float("-inf")})
+    found = json.loads(render_summary_json(made), parse_constant=refuse)
+    assert list(found["metrics"].values()) == ["NaN", "-Infinity"]

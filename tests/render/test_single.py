@@ -35,7 +35,7 @@ def test_the_page_links_no_file_and_the_thumbnail_is_all_that_lies_beside_it(fol
     assert linked(page)
     assert all(value.startswith("data:image/") for value in linked(page))
     beside = {path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file()}
-    outcome = {"junit.xml", "summary.md"}
+    outcome = {"junit.xml", "summary.md", "summary.json"}
     assert beside == outcome | {"report.html", "report.pdf", "assets/thumbnail.png"}
 
 
