@@ -7,19 +7,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from hydra.utils import get_class
-
-from reportgen.audits.base import Audit
-from reportgen.compose import options
+from reportgen.compose import class_of
 from reportgen.config import Config
-from reportgen.core.errors import ConfigError, NotApplicableError, did_you_mean
+from reportgen.core.errors import ConfigError, NotApplicableError
 from reportgen.core.settings import parse
 from reportgen.methods.base import Method
 from reportgen.methods.faithfulness import MapTest
 from reportgen.models.base import LayerInfo
 from reportgen.models.select import select_layers
-
-_CALLED = {"method": "method", "audit": "check"}
 
 
 @dataclass(frozen=True)
@@ -60,7 +55,7 @@ class Chosen:
 
 def lasting(overrides: Sequence[str]) -> list[str]:
     """A command line without where the report goes: what makes an equal one."""
-    return [o for o in overrides if not o.startswith(("report.dir=", "hydra."))]
+    return [o for o in overrides if not o.startswith(("report.dir=", "archive.", "hydra."))]
 
 
 def chosen_methods(config: Config, overrides: Sequence[str]) -> Chosen:
@@ -129,46 +124,10 @@ def _settings(keys: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _method(keys: Mapping[str, Any], where: str) -> Method:
-    cls = _class(keys, where)
+    cls = class_of(keys, where)
     if not issubclass(cls, Method):
         raise ConfigError(f"{where}._target_ {keys['_target_']!r} is no Method.")
     return parse(cls, _settings(keys), where)
-
-
-def chosen_audits(config: Config) -> dict[str, Audit]:
-    """The checks of a configuration, by name.
-
-    Raises:
-      ConfigError: if a check's settings are wrong.
-    """
-    found = {}
-    for name, keys in config.audit.checks.items():
-        if not isinstance(keys, Mapping):
-            raise ConfigError(
-                f"audit.{name} is {keys!r}; it takes keys of its own.",
-                f"Choose checks with audit=[{name}], and set one's key with audit.{name}.KEY=…",
-            )
-        cls = _class(keys, f"audit.{name}")
-        if not issubclass(cls, Audit):
-            raise ConfigError(f"audit.{name}._target_ {keys['_target_']!r} is no Audit.")
-        found[name] = parse(cls, _settings(keys), f"audit.{name}")
-    return found
-
-
-def _class(keys: Mapping[str, Any], where: str) -> type:
-    """Of what the configuration describes: a method, or a check of the audit."""
-    group, _, name = where.partition(".")
-    name = name.rpartition(".")[2]
-    target = keys.get("_target_")
-    if target is None:
-        raise ConfigError(
-            f"{where} has settings, but the {_CALLED[group]} is not chosen.",
-            f"Choose it: {group}=[…,{name}]. {did_you_mean(name, options(group))}",
-        )
-    try:
-        return get_class(target)
-    except Exception as error:
-        raise ConfigError(f"{where}._target_ {target!r} cannot be imported: {error}") from error
 
 
 def layers_for(

@@ -1,13 +1,13 @@
 """The command line: sub-commands and exit codes. Nothing here imports JAX before it is needed.
 
 Exit codes: 0 done · 1 internal error (a bug) · 2 the user's config, data, weights or folder are
-wrong, or the run was interrupted · 3 the report was written and an audit check failed.
+wrong, or the run was interrupted · 3 the report was written and an audit check failed. Where one of
+several methods fails, the report is written without it, and the code is 1 or 2 all the same.
 """
 
 from __future__ import annotations
 
 import os
-import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -16,17 +16,26 @@ from pathlib import Path
 from typing import Any
 
 import reportgen
+from reportgen import interrupts
 from reportgen.core.errors import ConfigError, OutputError, UserError, did_you_mean
 
 USAGE = {
     "layers": "reportgen layers [OVERRIDES…]   list layer paths, kinds, shapes, parameters, cost",
     "render": "reportgen render DIR            draw HTML and PDF again from DIR's results",
-    "verify": "reportgen verify DIR            checksums, schema, and the same bytes drawn again",
+    "compare": "reportgen compare BASE CANDIDATE [OVERRIDES…]   what changed between two reports",
+    "verify": "reportgen verify DIR            checksums, schema, and the same bytes drawn again;\n"
+    "                                of an archive, every report against its history",
+    "index": "reportgen index ARCHIVE         mend an archive's history, draw its index page",
+    "archive": "reportgen archive prune ARCHIVE [keep=30] [--yes]\n"
+    "                                what of old nightly reports would go; --yes removes it",
     "doctor": "reportgen doctor                versions, devices, fonts, caches, what is missing",
 }
 
 
-_GROUPS = ("model", "preprocessing", "weights", "score", "data", "method", "colormap", "report")
+_GROUPS = (
+    *("model", "preprocessing", "weights", "score", "data", "method", "colormap", "report"),
+    "archive",
+)
 # Hydra's flags that a sweep cannot have.
 _ONE = {"--cfg", "-c", "--info", "-i", "--run", "-r"}
 
@@ -38,17 +47,14 @@ def main() -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """Run one command and return its exit code."""
-    # A scheduler's SIGTERM ends a run as Ctrl-C does: nothing half-written is left.
-    previous = signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        return _dispatch(list(arguments))
+        with interrupts.ending_a_run():
+            return _dispatch(list(arguments))
     except KeyboardInterrupt:
         sys.stderr.write("\ninterrupted: nothing was written\n")
         return 2
     except Exception as error:  # noqa: BLE001 (the one place where every error ends)
         return _failed(error)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
 
 
 def _failed(error: Exception) -> int:
@@ -84,7 +90,19 @@ def _dispatch(arguments: list[str]) -> int:
     if command == "render":
         return _render(_folder(arguments))
     if command == "verify":
-        return _verify(_folder(arguments))
+        from reportgen import archiving
+
+        return archiving.verify(_folder(arguments))
+    if command == "index":
+        from reportgen import archiving
+
+        return archiving.index(_folder(arguments))
+    if command == "archive":
+        from reportgen import archiving
+
+        return archiving.archive(arguments[1:], USAGE["archive"])
+    if command == "compare":
+        return _compare(arguments[1:])
     if command == "doctor":
         return _doctor()
     if command == "layers":
@@ -182,11 +200,8 @@ def _report(node: Any) -> int:
         return _sweep_job(node, Path(settings.sweep.dir), list(settings.overrides.task))
     stamp = f"{datetime.now():%Y-%m-%d_%H-%M-%S}"
     target = node.report.dir or f"outputs/{node.model.name}-{stamp}"
-    return _audited(_make(node, Path(str(target)), list(settings.overrides.task)))
-
-
-def _audited(outcome: Any) -> int:
-    return 3 if outcome.report.failed else 0
+    outcome = _make(node, Path(str(target)), list(settings.overrides.task))
+    return int(outcome.report.exit_code)
 
 
 def _make(node: Any, target: Path, overrides: Sequence[str]) -> Any:
@@ -221,15 +236,16 @@ def _sweep_job(node: Any, folder: Path, overrides: list[str]) -> int:
         jobs.record(
             folder,
             overrides,
-            exit_code=_audited(outcome),
-            folder=target.name,
+            exit_code=outcome.report.exit_code,
+            message="\n".join(filter(None, (part.failed for part in outcome.report.sections))),
+            folder=os.path.relpath(outcome.folder, folder),
             title=outcome.report.title,
-            thumbnail=f"{target.name}/{thumbnail.PATH}" if small else "",
+            thumbnail=os.path.relpath(outcome.folder / thumbnail.PATH, folder) if small else "",
             shown=small.shown if small else "",
             sections=section_titles(outcome.report),
             metrics=headline_numbers(outcome.report),
         )
-        return _audited(outcome)
+        return int(outcome.report.exit_code)
 
 
 def _layers(node: Any) -> int:
@@ -255,17 +271,22 @@ def _render(folder: Path) -> int:
     return 0
 
 
-def _verify(folder: Path) -> int:
-    from reportgen import terminal
-    from reportgen.archive.verify import verify
+def _compare(arguments: list[str]) -> int:
+    if {"--help", "-h"} & set(arguments):
+        sys.stdout.write(
+            f"{USAGE['compare']}\nBASE and CANDIDATE are folders, or names in the archive; of the "
+            "configuration it takes audit, report and archive.dir.\n"
+        )
+        return 0
+    if len(arguments) < 2:
+        raise OutputError(f"Two folders are expected, found {len(arguments)}.", USAGE["compare"])
+    from reportgen import comparison, terminal
 
-    problems = verify(folder)
-    for problem in problems:
-        terminal.say(f"wrong: {problem}")
-    if problems:
-        raise OutputError(f"{folder} is not what it was: {len(problems)} differences.")
-    terminal.say(f"{folder}: checksums, schema and drawing again are as they should be")
-    return 0
+    base, candidate, *overrides = arguments
+    with terminal.TerminalProgress() as progress:
+        outcome = comparison.run(base, candidate, overrides, progress)
+    terminal.show_outcome(outcome)
+    return int(outcome.report.exit_code)
 
 
 def _doctor() -> int:

@@ -6,7 +6,9 @@ Imports neither NumPy nor pydantic: this is all that ``--help`` and shell comple
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
@@ -22,9 +24,45 @@ def conf_dir() -> Path:
     return installed if installed.is_dir() else package.parent / "conf"
 
 
+def compose_from(overrides: Sequence[str]) -> DictConfig:
+    """The configuration with some overrides, for a command that Hydra does not run."""
+    from hydra import compose, initialize_config_dir
+
+    with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+        return compose("config", list(overrides))
+
+
 def options(group: str) -> list[str]:
     """The names that a config group offers."""
     return sorted(path.stem for path in (conf_dir() / group).glob("*.yaml"))
+
+
+_CALLED = {"method": "method", "audit": "check"}
+
+
+def class_of(keys: Mapping[str, Any], where: str) -> type:
+    """The class that settings are of: a method, or a check of the audit.
+
+    Args:
+      where: dotted place of the settings in the configuration, which begins with their group.
+
+    Raises:
+      ConfigError: if they name none, or one that cannot be imported.
+    """
+    from hydra.utils import get_class
+
+    group, _, name = where.partition(".")
+    name = name.rpartition(".")[2]
+    target = keys.get("_target_")
+    if target is None:
+        raise ConfigError(
+            f"{where} has settings, but the {_CALLED[group]} is not chosen.",
+            f"Choose it: {group}=[…,{name}]. {did_you_mean(name, options(group))}",
+        )
+    try:
+        return get_class(target)
+    except Exception as error:
+        raise ConfigError(f"{where}._target_ {target!r} cannot be imported: {error}") from error
 
 
 def prefer_own_launchers() -> None:

@@ -6,10 +6,11 @@ A method's own keys are checked by the method's own class (see ``methods/base.py
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
+from pydantic import BeforeValidator
 
 from reportgen.core.errors import ConfigError
 from reportgen.core.settings import (
@@ -157,6 +158,30 @@ class ReportConfig:
     accent_dark: Text | None
 
 
+def _as_tag(value: Any) -> Any:
+    """A text: of a number the spelling is lost (``1.10`` is 1.1), and with it the tag."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError(
+            f"expected a text such as v1.4, found {value!r}, which is none; where a tag looks like "
+            "a number, it is put into quotes twice: 'archive.release=\"1.10\"'"
+        )
+    return value
+
+
+@settings
+class ArchiveConfig:
+    """``archive``: where reports are kept for good.
+
+    Attributes:
+      release: a tag, or ``nightly``; None if the report is not archived.
+      force: replace a report that is there already.
+    """
+
+    dir: FilePath
+    release: Annotated[str | None, BeforeValidator(_as_tag)]
+    force: Switch
+
+
 @settings
 class HostsConfig:
     """``engine.hosts`` by hand: ``count`` hosts, of which this is number ``number``, from 0."""
@@ -184,9 +209,11 @@ class EngineConfig:
         have been missed.
       bfloat16: synthesise by networks of 16-bit numbers; ``auto`` wherever that is faster.
       hosts: that make one report together; ``auto`` where a cluster's variables name them.
+      kept: bytes of finished work in the user's cache folder, at the most.
     """
 
     compilation_cache: Switch
+    kept: Bytes
     cpu_lowerings: Switch
     cpu_devices: Count | None
     batch: Count
@@ -210,7 +237,12 @@ class AuditConfig:
 
 @settings
 class Config:
-    """The whole configuration; ``method`` maps each chosen method to its still unchecked keys."""
+    """The whole configuration; ``method`` maps each chosen method to its still unchecked keys.
+
+    Attributes:
+      baseline: folder of the report to compare with; None for none.
+      resume: find work that was finished before; it is kept in any case.
+    """
 
     model: ModelConfig
     weights: WeightsConfig
@@ -220,8 +252,11 @@ class Config:
     method: dict[str, dict[str, Any]]
     colormap: ColormapConfig
     audit: AuditConfig
+    baseline: FilePath | None
     report: ReportConfig
+    archive: ArchiveConfig
     engine: EngineConfig
+    resume: Switch
     seed: Whole
 
 

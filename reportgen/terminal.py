@@ -20,11 +20,12 @@ from rich.progress import (
 from rich.progress import Progress as Bars
 from rich.text import Text
 
+from reportgen import interrupts
 from reportgen.core.errors import UserError
 
 if TYPE_CHECKING:
     from reportgen.core.blocks import Table as LayerTable
-    from reportgen.pipeline import Outcome
+    from reportgen.outcome import Outcome
 
 # Text is printed as it is: a path may hold [brackets], and a message :colons:.
 out = Console(highlight=False, markup=False, emoji=False)
@@ -68,6 +69,7 @@ class TerminalProgress:
 
     def start(self, stage: str, total: int) -> None:
         """A stage of so many units begins."""
+        interrupts.check()
         self._stage, self._total, self._done = stage, total, 0
         self._began = self._told = time.perf_counter()
         if err.is_terminal:
@@ -77,6 +79,7 @@ class TerminalProgress:
 
     def advance(self, count: int) -> None:
         """So many units of it are finished."""
+        interrupts.check()
         self._done += count
         now = time.perf_counter()
         if self._task is not None:
@@ -87,6 +90,7 @@ class TerminalProgress:
 
     def finish(self, made: str) -> None:
         """The stage is over; what it made, in words."""
+        interrupts.check()
         seconds = time.perf_counter() - self._began
         if self._task is not None:
             self._bars.update(self._task, completed=self._total)

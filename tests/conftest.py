@@ -163,12 +163,13 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
     On the embedded LeNet and images, unless others are given.
 
     One that tests maps gets ``maps``: what methods have made, or the names of methods to run first,
-    which take their own overrides.
+    which take their own overrides. ``kept`` is where finished work is found.
     """
-    from reportgen import pipeline
+    from reportgen import running
     from reportgen.chosen import chosen_methods
     from reportgen.config import read
     from reportgen.engine.rows import Engine
+    from reportgen.methods.survey import Survey
 
     def run(
         name: str,
@@ -176,6 +177,7 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
         model: Any = None,
         images: Any = None,
         maps: Sequence[str] | Mapping[str, Any] = ("saliency", "gradcam"),
+        kept: Any = None,
     ) -> Any:
         mine = [o for o in overrides if not o.startswith("method.") or f".{name}." in o]
         config = read(composed(f"method={name}", *mine))
@@ -184,14 +186,13 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
             config.engine.batch,
             early_ranking=config.engine.early_ranking,
             bfloat16=config.engine.bfloat16,
+            kept=kept,
         )
-        job = pipeline.prepare(
+        job = running.prepare(
             name,
             chosen,
             config=config,
-            model=model or lenet,
-            engine=engine,
-            images=images or digits,
+            survey=Survey(model or lenet, digits if images is None else images, engine),
         )
         assert job.context is not None
         made: dict[str, Any] = {}
@@ -200,7 +201,8 @@ def run_method(lenet: Any, digits: Any, composed: Callable[..., DictConfig]) -> 
                 dict(maps)
                 if isinstance(maps, Mapping)
                 else {
-                    one: run(one, *overrides, model=model, images=images).explained for one in maps
+                    one: run(one, *overrides, model=model, images=images, kept=kept).explained
+                    for one in maps
                 }
             )
         return job.method.run(replace(job.context, explained=made))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import pytest
@@ -68,7 +70,7 @@ FAST = ("method=weights", "layers=conv1")
                 [f"{group}=null"],
                 f"{group} is null; it takes the name of one of its options.\nKnown:",
             )
-            for group in ("model", "preprocessing", "score", "weights", "method", "data")
+            for group in ("model", "preprocessing", "score", "weights", "method", "data", "archive")
         ),
         (["method=weights", "layers=[]"], "No layer is chosen: layers is empty."),
         (["method=summary", "layers=convx"], "No layer matches 'convx'.\nDid you mean conv1"),
@@ -127,7 +129,7 @@ def test_one_report(reportgen: Run, tmp_path: Path) -> None:
     assert re.fullmatch(r"digits_cnn-\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d", folder.name)
     assert {path.name for path in folder.iterdir()} == {
         *("report.html", "report.pdf", "results.json", "config.yaml", "log.txt", "SHA256SUMS"),
-        *("junit.xml", "summary.md"),
+        *("junit.xml", "summary.md", "summary.json", "provenance.json"),
         *("assets", "arrays"),
     }
     assert f"outputs/{folder.name}/report.html" in out
@@ -453,3 +455,23 @@ def test_a_weights_file_is_enough(reportgen: Run, tmp_path: Path) -> None:
     assert reportgen(*FAST, "weights.path=mine.safetensors", "report.dir=r")[0] == 0
     model = json.loads((tmp_path / "r" / "results.json").read_text())["model"]
     assert "mine.safetensors" in model["weights"]
+
+
+def test_an_interrupt_that_python_loses_still_ends_the_run(
+    reportgen: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As in a callback of the garbage collector, which cannot pass on what it raises."""
+    from reportgen.methods.base import Result
+    from reportgen.methods.predictions import Predictions
+
+    def lose(*_: Any) -> Any:
+        with contextlib.suppress(KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGTERM)
+            time.sleep(1)
+        return Result(blocks=())
+
+    monkeypatch.setattr(Predictions, "run", lose)
+    code, _, error = reportgen("method=[predictions,weights]", "layers=conv1", "report.dir=out")
+    assert code == 2
+    assert "interrupted: nothing was written" in error
+    assert list(tmp_path.glob("[!s]*")) == []

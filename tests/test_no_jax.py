@@ -21,7 +21,10 @@ def _modules(statement: str, cwd: Path) -> str:
 
 @pytest.mark.parametrize(
     "module",
-    ["cli", "compose", "config", "core.results", "archive.verify", "render.report", "sweep"],
+    [
+        *("cli", "compose", "config", "core.results", "archive.release", "archiving"),
+        *("render.report", "sweep", "compare.compared", "comparison"),
+    ],
 )
 def test_import(module: str, tmp_path: Path) -> None:
     assert _modules(f"import reportgen.{module}", tmp_path) == "heavy: []"
@@ -37,11 +40,12 @@ def test_commands_that_compute_nothing(arguments: list[str], tmp_path: Path) -> 
     assert _modules(run, tmp_path) == "heavy: []"
 
 
-def test_render_and_verify(tmp_path: Path) -> None:
+def test_what_reads_reports_again(tmp_path: Path) -> None:
     from reportgen import cli
 
     folder = tmp_path / "report"
     assert cli.run(["method=weights", "layers=conv1", f"report.dir={folder}"]) == 0
-    for command in ("render", "verify"):
-        run = f"from reportgen.cli import run\nassert run([{command!r}, {str(folder)!r}]) == 0"
+    twice = ["compare", str(folder), str(folder), "audit=strict"]
+    for command in (["render", str(folder)], ["verify", str(folder)], twice):
+        run = f"from reportgen.cli import run\nassert run({command!r}) == 0"
         assert _modules(run, tmp_path) == "heavy: []"

@@ -5,12 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from typing import Protocol, TypeVar
 
 from reportgen.core.errors import ModelError, did_you_mean
-from reportgen.models.base import LayerInfo
 
 
-def select_layers(layers: Sequence[LayerInfo], patterns: Sequence[str]) -> tuple[LayerInfo, ...]:
+class Named(Protocol):
+    """A layer of a network, or what a report measured of one."""
+
+    @property
+    def path(self) -> str: ...
+
+    @property
+    def kind(self) -> str: ...
+
+
+Layer = TypeVar("Layer", bound=Named)
+
+
+def select_layers(layers: Sequence[Layer], patterns: Sequence[str]) -> tuple[Layer, ...]:
     """The layers that any of the patterns names, in execution order.
 
     Args:
@@ -33,7 +46,7 @@ def select_layers(layers: Sequence[LayerInfo], patterns: Sequence[str]) -> tuple
     return tuple(layer for layer in layers if layer.path in wanted)
 
 
-def _matches(layer: LayerInfo, pattern: str) -> bool:
+def _matches(layer: Named, pattern: str) -> bool:
     if pattern == "all":
         return True
     if pattern.startswith("kind:"):
@@ -42,7 +55,7 @@ def _matches(layer: LayerInfo, pattern: str) -> bool:
     return layer.path == pattern or fnmatchcase(layer.path, pattern)
 
 
-def _unknown(layers: Sequence[LayerInfo], pattern: str) -> ModelError:
+def _unknown(layers: Sequence[Named], pattern: str) -> ModelError:
     if pattern.startswith("kind:"):
         kinds = [f"kind:{kind}" for kind in dict.fromkeys(layer.kind for layer in layers)]
         return ModelError(f"No layer is of {pattern!r}.", did_you_mean(pattern, kinds))

@@ -16,7 +16,7 @@ from pathlib import Path
 
 NAMES = (
     *("classic", "montage", "attribution", "class_activation", "streaming"),
-    *("default_report", "page", "sweep", "scaling", "lowerings"),
+    *("default_report", "page", "sweep", "scaling", "lowerings", "archive"),
 )
 
 

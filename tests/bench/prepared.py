@@ -15,9 +15,10 @@ from reportgen.core.images import Facts, ImageBatch
 from reportgen.engine.cpu import divide_cpu
 from reportgen.engine.rows import Engine
 from reportgen.methods.base import Result
+from reportgen.methods.survey import Survey
 from reportgen.models.base import Model
 from reportgen.models.load import load_model, open_network
-from reportgen.pipeline import Job, prepare
+from reportgen.running import Job, prepare
 
 
 class Pixels(np.ndarray):
@@ -80,5 +81,5 @@ def method(
         early_ranking=config.engine.early_ranking,
         bfloat16=config.engine.bfloat16,
     )
-    job = prepare(name, chosen, config=config, model=model, images=batch, engine=engine)
+    job = prepare(name, chosen, config=config, survey=Survey(model, batch, engine))
     return Prepared(job, engine)
