@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
@@ -10,8 +11,10 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from axe_playwright_python.sync_playwright import Axe
+from PIL import Image
 from playwright.sync_api import Browser, Page
 
 from reportgen.core.report import Rendering
@@ -74,6 +77,10 @@ def single(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return alone
 
 
+def pixels(png: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(png)).convert("RGB")).astype(int)
+
+
 def shown(page: Page) -> None:
     page.evaluate("document.querySelectorAll('img').forEach(i => i.loading = 'eager')")
     page.wait_for_function("[...document.images].every(image => image.complete)")
@@ -108,8 +115,10 @@ def test_a_page_that_is_one_file_is_drawn_as_one_of_a_folder(
     for page in pages:
         page.wait_for_load_state("networkidle")
     for selector in (".gallery", ".montage", ".comparison", ".heatmap"):
-        one, other = (page.locator(selector).first.screenshot() for page in pages)
-        assert one == other, selector
+        one, other = (pixels(page.locator(selector).first.screenshot()) for page in pages)
+        assert one.shape == other.shape, selector
+        # Chromium scales pictures tile by tile, and rounds by where a tile happens to begin.
+        assert np.abs(one - other).max() <= 4, selector
 
 
 def test_a_script_that_was_put_into_the_file_does_not_run(
