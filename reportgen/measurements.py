@@ -123,7 +123,7 @@ def _answers(survey: Survey, layer: LayerInfo) -> dict[str, Any]:
         nothing = dict.fromkeys(("means", "deviations", "sparsity"), none)
         whole = np.zeros(0, np.int64)
         return {"bins": whole, "counts": whole.copy(), **nothing, "dead": np.zeros(0, bool)}
-    totals, counts = seen.totals[layer.path], seen.counts(layer.path)
+    totals, counts = seen.totals[layer.path], seen.histograms[layer.path]
     bins, dead = np.flatnonzero(counts), survey.dead(layer)
     return {
         "bins": bins,

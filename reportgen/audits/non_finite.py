@@ -38,7 +38,7 @@ class NonFinite(Audit):
         for path, totals in evidence.totals.items():
             if path in chosen:
                 answers = len(totals.finite) * totals.images
-                known = int(totals.finite.sum()) // totals.places
+                known = int((totals.finite / totals.places).sum())
                 yield self._told(path, "answers to an image by units", answers - known, answers)
 
     def _told(self, path: str, what: str, bad: int, size: int) -> Measure:

@@ -6,7 +6,6 @@ with units and classes, never with images.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,7 +16,7 @@ import numpy as np
 
 from reportgen.core.images import ImageBatch
 from reportgen.engine.rows import Chunk, Source
-from reportgen.methods.leaders import Leaders
+from reportgen.methods.leaders import Leaders, ranked
 from reportgen.models.base import LayerInfo, Model
 
 Activations = dict[str, jax.Array]
@@ -25,26 +24,29 @@ Activations = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class Answers:
-    """What layers answer to images, and where asked what that does to the logits.
+    """What units answer to images, and where asked what that does to the logits.
 
     The images are pixels (N, H, W, C), which the devices normalise: the host has enough to count.
 
-    Made are, one layer behind another as ``parts`` takes them apart:
+    Made are, of the chosen units of one layer behind another (U in all):
 
-    - ``responses``: (units, places) of the chosen units; places are those of a map, row by row;
-    - ``totals``: (4, all units), see ``Totals``;
-    - ``effects``: (units,), the sum over places of response times the logit's derivative by it,
+    - ``leaders``: see ``ranked``;
+    - ``totals``: (N, 4, U), see ``totals_of``; ``heard``: the same where a rectifier reads them;
+    - ``peaks``: (N, all units of the layers in ``readers``) largest responses;
+    - ``effects``: (N, U), the sum over places of response times the logit's derivative by it,
       which to the first order is what the logit would lose without the unit (Molchanov et al.,
       Importance Estimation for Neural Network Pruning, 2019); and ``classes``: (N,) whose logit.
 
     Attributes:
-      units: of each path those whose responses and effects are made.
-      witnesses: paths of which only statistics are made.
+      units: of each path those that are chosen.
+      heard: of each path the layer at which a rectifier reads its units; itself where none does.
+      readers: layers at which a rectifier reads any.
     """
 
     paths: tuple[str, ...]
     units: tuple[tuple[int, ...], ...]
-    witnesses: tuple[str, ...] = ()
+    heard: tuple[str, ...]
+    readers: tuple[str, ...]
     name: str = "units"
 
     def __call__(
@@ -57,12 +59,23 @@ class Answers:
             activations = model.apply(x)[1]
         else:
             activations, made = self._differentiated(model, x, targets)
-        chosen = zip(self.paths, self.units, strict=True)
+        own = self._chosen(activations, self.paths)
+        ranks = [ranked(values) for values in own]
+        peaks = [_flat(activations[path]).max(axis=1) for path in self.readers]
         return {
             **made,
-            "responses": packed([_places(activations[path], own) for path, own in chosen]),
-            "totals": totals_of([activations[path] for path in (*self.paths, *self.witnesses)]),
+            "leaders": jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *ranks),
+            "totals": totals_of(own),
+            "heard": totals_of(self._chosen(activations, self.heard)),
+            **({"peaks": jnp.concatenate(peaks, axis=1)} if peaks else {}),
         }
+
+    def _chosen(self, activations: Activations, paths: tuple[str, ...]) -> list[jax.Array]:
+        """(N, places, units) of each."""
+        return [
+            _taken(_flat(activations[path]), own)
+            for path, own in zip(paths, self.units, strict=True)
+        ]
 
     def _differentiated(
         self, model: Model, x: jax.Array, targets: jax.Array
@@ -75,17 +88,15 @@ class Answers:
             scores, activations = model.apply(x, taps)
             index = jnp.where(targets < 0, scores.argmax(axis=-1), targets)
             mine = jnp.take_along_axis(scores, index[:, None], axis=1)
-            kept = {path: activations[path] for path in (*self.paths, *self.witnesses)}
-            return mine.sum(), (kept, index)
+            wanted = {*self.paths, *self.heard, *self.readers}
+            return mine.sum(), ({path: activations[path] for path in wanted}, index)
 
         shapes = jax.eval_shape(outputs, model, x)
         taps = {path: jnp.zeros(one.shape, one.dtype) for path, one in shapes.items()}
         gradients, (activations, index) = jax.grad(explained, has_aux=True)(taps)
-        effects = [
-            (_places(activations[path], own) * _places(gradients[path], own)).sum(axis=2)
-            for path, own in zip(self.paths, self.units, strict=True)
-        ]
-        return activations, {"effects": packed(effects), "classes": index}
+        own, theirs = self._chosen(activations, self.paths), self._chosen(gradients, self.paths)
+        effects = [(a * b).sum(axis=1) for a, b in zip(own, theirs, strict=True)]
+        return activations, {"effects": jnp.concatenate(effects, axis=1), "classes": index}
 
 
 def pixels(images: ImageBatch) -> Source:
@@ -93,42 +104,37 @@ def pixels(images: ImageBatch) -> Source:
     return lambda start, stop: (images.pixels[start:stop],)
 
 
-def _places(values: jax.Array, chosen: tuple[int, ...]) -> jax.Array:
-    """(N, …, all units) as (N, chosen units, places)."""
+def _flat(values: jax.Array) -> jax.Array:
+    """(N, …, units) as (N, places, units)."""
+    return values.reshape(values.shape[0], -1, values.shape[-1])
+
+
+def _taken(values: jax.Array, chosen: tuple[int, ...]) -> jax.Array:
     if chosen == tuple(range(len(chosen))):
-        values = values[..., : len(chosen)]  # a slice costs nothing on a CPU
-    else:
-        values = jnp.take(values, jnp.asarray(chosen), axis=-1)
-    return values.reshape(values.shape[0], -1, len(chosen)).swapaxes(1, 2)
-
-
-def packed(arrays: Sequence[jax.Array]) -> jax.Array:
-    """Arrays (N, …) as one (N, M): the host takes one large array in a tenth of many's time."""
-    return jnp.concatenate([array.reshape(array.shape[0], -1) for array in arrays], axis=1)
-
-
-def parts(whole: np.ndarray, shapes: Mapping[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
-    """What was packed, by name: arrays (N, *shape)."""
-    found, start = {}, 0
-    for name, shape in shapes.items():
-        stop = start + math.prod(shape)
-        found[name] = whole[:, start:stop].reshape(len(whole), *shape)
-        start = stop
-    return found
+        return values[..., : len(chosen)]  # a slice costs nothing on a CPU
+    return jnp.take(values, jnp.asarray(chosen), axis=-1)
 
 
 def totals_of(activations: Sequence[jax.Array]) -> jax.Array:
-    """Packed (4, units) of each: over places the largest, the sum, that of squares, those above 0.
+    """(N, 4, units) of layers (N, …, units), one behind another; what ``Totals.take`` takes.
 
-    They are what ``Totals.take`` takes.
+    Over places the largest, the sum, that of squares, and how many are above zero.
     """
     made = []
     for values in activations:
-        flat = values.reshape(values.shape[0], -1, values.shape[-1]).astype(jnp.float32)
+        flat = _flat(values).astype(jnp.float32)
         above = (flat > 0).sum(axis=1).astype(jnp.float32)
         sums = flat.sum(axis=1), jnp.square(flat).sum(axis=1), above
         made.append(jnp.stack([flat.max(axis=1), *sums], axis=1))
-    return packed(made)
+    return jnp.concatenate(made, axis=2)
+
+
+def spans(sizes: Mapping[str, int]) -> dict[str, slice]:
+    """Where each of them lies, one behind another."""
+    ends = np.cumsum([*sizes.values()]).tolist()
+    return {
+        name: slice(end - size, end) for (name, size), end in zip(sizes.items(), ends, strict=True)
+    }
 
 
 @dataclass
@@ -138,14 +144,14 @@ class Totals:
     An image in which a unit has a response that is not finite counts for none of that unit.
 
     Attributes:
-      places: responses to an image.
+      places: (U,) responses to an image.
       largest: (U,), -inf where there is none.
       total, square: (U,) sum of responses, and of their squares.
       above, finite: (U,) how many are above zero, and how many there are.
       images: seen.
     """
 
-    places: int
+    places: np.ndarray
     largest: np.ndarray
     total: np.ndarray
     square: np.ndarray
@@ -154,13 +160,25 @@ class Totals:
     images: int = 0
 
     @classmethod
-    def none(cls, units: int, places: int) -> Totals:
+    def none(cls, places: np.ndarray) -> Totals:
         """Before the first image."""
-        total, square, above, finite = np.zeros((4, units))
-        return cls(places, np.full(units, -np.inf), total, square, above, finite)
+        total, square, above, finite = np.zeros((4, len(places)))
+        return cls(places, np.full(len(places), -np.inf), total, square, above, finite)
+
+    def of(self, units: slice) -> Totals:
+        """Some of the units."""
+        return Totals(
+            self.places[units],
+            self.largest[units],
+            self.total[units],
+            self.square[units],
+            self.above[units],
+            self.finite[units],
+            self.images,
+        )
 
     def take(self, made: np.ndarray) -> None:
-        """Take in what ``totals_of`` made of one layer and some images: (N, 4, U)."""
+        """Take in what ``totals_of`` made of some images."""
         best, total, square, above = np.moveaxis(made, 1, 0)
         known = np.isfinite(total)
         self.images += len(known)
@@ -171,9 +189,9 @@ class Totals:
         self.finite = self.finite + self.places * known.sum(axis=0)
 
     @property
-    def answers(self) -> int:
-        """How many there were of each unit, finite or not."""
-        return self.places * self.images
+    def share(self) -> float:
+        """Of responses that count."""
+        return float(self.finite.sum()) / (int(self.places.sum()) * self.images)
 
     @property
     def mean(self) -> np.ndarray:
@@ -204,13 +222,6 @@ class Totals:
         return np.asarray(np.divide(part, self.finite, out=none, where=self.finite > 0))
 
 
-def take_totals(totals: Mapping[str, Totals], made: np.ndarray) -> None:
-    """Take in what ``totals_of`` made of layers in their order."""
-    shapes = {path: (4, len(own.finite)) for path, own in totals.items()}
-    for path, found in parts(made, shapes).items():
-        totals[path].take(found)
-
-
 @dataclass
 class Effects:
     """Sums of U units' effects on logits, by class, and how many images of each class there were.
@@ -233,6 +244,10 @@ class Effects:
         np.add.at(self.sums, classes, effects)
         np.add.at(self.images, classes, 1)
 
+    def of(self, units: slice) -> Effects:
+        """Some of the units."""
+        return Effects(self.sums[:, units], self.images)
+
     def highest(self, count: int) -> tuple[np.ndarray, np.ndarray]:
         """The classes that each unit helps most, and its mean effects on their images' logits.
 
@@ -249,54 +264,86 @@ class Effects:
         return np.where(helped, seen[order], -1), np.where(helped, effects, 0.0)
 
 
-@dataclass(kw_only=True)
+@dataclass
+class Peaks:
+    """Of each of U units the largest response that was seen, -inf where there is none.
+
+    An image in which a unit has a response that is not a number counts for none of that unit.
+    """
+
+    largest: np.ndarray
+
+    def take(self, made: np.ndarray) -> None:
+        """Take in those of images (N, U)."""
+        self.largest = np.maximum(
+            self.largest, np.where(np.isfinite(made), made, -np.inf).max(axis=0)
+        )
+
+    @property
+    def silent(self) -> np.ndarray:
+        """(U,) whether there are responses, and none above zero."""
+        return np.isfinite(self.largest) & (self.largest <= 0)
+
+
+@dataclass
 class Seen:
-    """What was seen of all images: by the layer's path.
+    """What was seen of all images.
 
     Attributes:
-      heard: the layer at which a rectifier reads the units, where one does.
+      units: where the chosen units of each layer lie in the sums.
+      readers: the same of all units, where a rectifier reads them.
+      heard: the layer at which a rectifier reads a layer's units, where one does.
+      leaders, totals, effects: of the chosen units; ``read``: totals where they are read.
+      peaks: of all units, where they are read.
       count: of images.
     """
 
-    leaders: dict[str, Leaders]
-    totals: dict[str, Totals]
-    effects: dict[str, Effects]
+    units: dict[str, slice]
+    readers: dict[str, slice]
     heard: dict[str, str]
+    leaders: Leaders
+    totals: Totals
+    read: Totals
+    peaks: Peaks
+    effects: Effects
     count: int = 0
+
+    @property
+    def sums(self) -> dict[str, Any]:
+        """What grows with every chunk."""
+        names = "leaders", "totals", "read", "peaks", "effects"
+        return {name: getattr(self, name) for name in names}
 
     def take(self, chunk: Chunk) -> None:
         """Take in what ``Answers`` made."""
-        made, units = chunk.made, {path: (len(own.bound),) for path, own in self.leaders.items()}
-        places = {path: (*own, self.totals[path].places) for path, own in units.items()}
-        for path, found in parts(made["responses"], places).items():
-            self.leaders[path].take(found, chunk.start)
-        take_totals(self.totals, made["totals"])
-        if self.effects:
-            for path, found in parts(made["effects"], units).items():
-                self.effects[path].take(found, made["classes"])
+        made = chunk.made
+        self.leaders.take(made["leaders"], chunk.start)
+        self.totals.take(made["totals"])
+        self.read.take(made["heard"])
+        if self.readers:
+            self.peaks.take(made["peaks"])
+        if "effects" in made:
+            self.effects.take(made["effects"], made["classes"])
 
     def dead(self, layer: LayerInfo) -> np.ndarray:
-        """(U,) whether a unit never answered above zero, where a rectifier reads it."""
+        """(U,) of all units whether one never answered above zero, where a rectifier reads it."""
         if layer.path not in self.heard:
             return np.zeros(layer.shape[-1], bool)
-        return self.totals[self.heard[layer.path]].silent
+        return self.peaks.silent[self.readers[self.heard[layer.path]]]
 
-    def measures(
-        self, layer: LayerInfo, units: tuple[int, ...], classes: Sequence[str], helped: int
-    ) -> dict[str, Any]:
-        """Numbers of some of a layer's units, as ``Units`` has them."""
-        own, chosen = self.totals[layer.path], list(units)
-        heard = self.totals[self.heard.get(layer.path, layer.path)]
-        leaders = self.leaders[layer.path]
+    def measures(self, layer: LayerInfo, classes: Sequence[str], helped: int) -> dict[str, Any]:
+        """Numbers of a layer's chosen units, as ``Units`` has them."""
+        where = self.units[layer.path]
+        own, leaders = self.totals.of(where), self.leaders.of(where)
         found: dict[str, Any] = {
-            "largest": np.where(np.isfinite(own.largest), own.largest, np.nan)[chosen],
-            "mean": own.mean[chosen],
-            "sparsity": heard.sparsity[chosen],
+            "largest": np.where(np.isfinite(own.largest), own.largest, np.nan),
+            "mean": own.mean,
+            "sparsity": self.read.of(where).sparsity,
             "counts": leaders.counts,
             "bound": np.where(leaders.bound, leaders.bound, 1.0),
         }
         if helped:
-            index, found["effects"] = self.effects[layer.path].highest(helped)
+            index, found["effects"] = self.effects.of(where).highest(helped)
             names, found["helped"] = named(index)
             found["classes"] = tuple(classes[i] for i in names)
         return found

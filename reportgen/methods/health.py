@@ -79,7 +79,7 @@ def _health(survey: Survey, layer: LayerInfo) -> Health:
     if not survey.images.listed or not has_units(layer):
         return own
     totals = survey.seen.totals[layer.path]
-    own = replace(own, bad=1 - float(totals.finite.sum()) / (own.units * totals.answers))
+    own = replace(own, bad=1 - totals.share)
     if layer.path not in survey.heard:
         return own
     heard = survey.seen.totals[survey.heard[layer.path]]

@@ -21,7 +21,16 @@ from reportgen.core.messages import listed
 from reportgen.core.settings import Count, Fraction, Indices, Texts, Whole, settings
 from reportgen.engine.programs import Rows
 from reportgen.engine.rows import Source
-from reportgen.methods.answers import Answers, Effects, Seen, Totals, named, pixels
+from reportgen.methods.answers import (
+    Answers,
+    Effects,
+    Peaks,
+    Seen,
+    Totals,
+    named,
+    pixels,
+    spans,
+)
 from reportgen.methods.base import Context, Method, Result, fold_in_name
 from reportgen.methods.crops import crop, middle, reduced, side
 from reportgen.methods.filters import Filters
@@ -134,10 +143,10 @@ class UnitCards(Method):
                 layer=layer.path,
                 count=layer.shape[-1],
                 indices=np.asarray(own),
-                **seen.measures(layer, own, context.model.classes, self.classes),
+                **seen.measures(layer, context.model.classes, self.classes),
                 dead=dead[list(own)],
                 repeats=repeats[list(own)],
-                **_crops(context, layer, field, seen.leaders[layer.path]),
+                **_crops(context, layer, field, seen.leaders.of(seen.units[layer.path])),
                 **_pictures(made, field if self._neuron else None),
                 **self._kernels(context, kernel, own),
                 colormap=context.colormap.weights,
@@ -170,21 +179,27 @@ class UnitCards(Method):
         shapes = {layer.path: layer.shape for layer in context.model.layers}
         known = heard_at(context.model)
         heard = {path: known[path] for path in units if path in known}
-        others = tuple(dict.fromkeys(path for path in heard.values() if path not in units))
-        seen = Seen(
-            leaders={path: Leaders.none(len(own), self.keep) for path, own in units.items()},
-            totals={
-                path: Totals.none(shapes[path][-1], math.prod(shapes[path][:-1]))
-                for path in (*units, *others)
-            },
-            effects={
-                path: Effects.none(len(context.model.classes), len(own))
-                for path, own in units.items()
-                if self.classes
-            },
-            heard=heard,
+        readers = {witness: shapes[witness][-1] for witness in heard.values()}
+        # A rectifier reads a layer's units where they are, or one by one behind it.
+        places = np.repeat(
+            [math.prod(shapes[path][:-1]) for path in units], [len(own) for own in units.values()]
         )
-        program = Answers(tuple(units), tuple(units.values()), others)
+        seen = Seen(
+            spans({path: len(own) for path, own in units.items()}),
+            spans(readers),
+            heard,
+            Leaders.none(len(places), self.keep),
+            Totals.none(places),
+            Totals.none(places),
+            Peaks(np.full(sum(readers.values()), -np.inf)),
+            Effects.none(len(context.model.classes), len(places)),
+        )
+        program = Answers(
+            tuple(units),
+            tuple(units.values()),
+            tuple(heard.get(path, path) for path in units),
+            tuple(readers),
+        )
         streamed(
             context.engine,
             program,
@@ -193,7 +208,7 @@ class UnitCards(Method):
             context.images.listed,
             context.advance,
             seen.take,
-            {"leaders": seen.leaders, "totals": seen.totals, "effects": seen.effects},
+            seen.sums,
         )
         seen.count = context.images.first(context.images.listed)
         return seen

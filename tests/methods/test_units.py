@@ -22,7 +22,7 @@ from reportgen.engine.programs import compilations
 from reportgen.methods.answers import Totals, totals_of
 from reportgen.methods.base import Context, Result
 from reportgen.methods.kernels import kernel_parts, repeated
-from reportgen.methods.leaders import Leaders
+from reportgen.methods.leaders import Leaders, ranked
 from reportgen.methods.units import UnitCards
 
 MINE = "method.units"
@@ -460,15 +460,21 @@ def test_memory_does_not_grow_with_the_images(
     assert many - few < 10_000
 
 
+def led(leaders: Leaders, found: np.ndarray, first: int) -> None:
+    """Take in responses (N, U, places) of images from ``first``."""
+    made = ranked(jnp.asarray(found.swapaxes(1, 2)))
+    leaders.take({name: np.asarray(array) for name, array in made.items()}, first)
+
+
 def test_batches_do_not_matter() -> None:
     found = np.random.default_rng(0).integers(-9, 9, (40, 3, 6)).astype(np.float32)
     found[20:] *= 13.7
     found[30, 1, 2] = 256  # on an edge, then and after each widening
     found[35, 1, 3] = 1000
     together, apart = Leaders.none(3, 4), Leaders.none(3, 4)
-    together.take(found, 0)
+    led(together, found, 0)
     for start in range(0, 40, 3):
-        apart.take(found[start : start + 3], start)
+        led(apart, found[start : start + 3], start)
     for name in ("values", "images", "places", "bound"):
         np.testing.assert_array_equal(getattr(together, name), getattr(apart, name))
     np.testing.assert_array_equal(together.counts, apart.counts)
@@ -491,7 +497,7 @@ def test_sums_of_other_settings_are_not_taken_for_these(run_method: Any, tmp_pat
 
 def test_fewer_images_than_are_kept() -> None:
     leaders = Leaders.none(1, 4)
-    leaders.take(np.zeros((2, 1, 3), np.float32), 0)
+    led(leaders, np.zeros((2, 1, 3), np.float32), 0)
     assert np.isfinite(leaders.values).sum() == 2
     np.testing.assert_array_equal(leaders.images[0, :2], [0, 1])
     assert leaders.counts[0].sum() == 6
@@ -501,7 +507,7 @@ def test_what_is_not_finite_is_no_response() -> None:
     found = np.full((3, 2, 2), np.nan, np.float32)
     found[1, 0] = [np.inf, 2.0]
     leaders = Leaders.none(2, 2)
-    leaders.take(found, 10)
+    led(leaders, found, 10)
     assert leaders.values.tolist() == [[2.0, -np.inf], [-np.inf, -np.inf]]
     assert (leaders.images[0, 0], leaders.places[0, 0]) == (11, 1)
     assert leaders.counts.sum(axis=1).tolist() == [1, 0]
@@ -525,10 +531,10 @@ def test_a_unit_that_is_not_there_is_refused(run_method: Any) -> None:
 
 
 def test_an_image_that_is_no_number_for_a_unit_does_not_count_for_it() -> None:
-    totals = Totals.none(3, 4)
+    totals = Totals.none(np.full(3, 4))
     for found in ([[1.0, -2, 3, 0], [0.5, np.nan, 9, 9]], [[-5.0, -6, -7, 2], [4.0, 4, np.inf, 1]]):
         one = np.asarray(found, np.float32)[:, :, None] * np.array([1, -1, 0.5], np.float32)
-        totals.take(np.asarray(totals_of([jnp.asarray(one)])).reshape(2, 4, 3))
+        totals.take(np.asarray(totals_of([jnp.asarray(one)])))
     np.testing.assert_array_equal(totals.finite, [8, 8, 8])
     np.testing.assert_allclose(totals.largest, [3, 7, 1.5])
     np.testing.assert_allclose(totals.mean, [-14 / 8, 14 / 8, -7 / 8])
