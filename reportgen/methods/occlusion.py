@@ -54,8 +54,8 @@ def occluded_scores(
     rows: np.ndarray,
     columns: np.ndarray,
     batch: int,
-) -> jax.Array:
-    """Scores of an image with every window covered in turn.
+) -> tuple[jax.Array, jax.Array]:
+    """Scores of an image, and with every window covered in turn.
 
     Args:
       image: one input (H, W, C), normalised.
@@ -64,23 +64,31 @@ def occluded_scores(
       batch: inputs at a time.
 
     Returns:
-      (R, K, classes).
+      (classes,) and (R, K, classes).
     """
-    places = jnp.asarray(
-        [[*row, *column] for row in rows.tolist() for column in columns.tolist()], jnp.int32
-    )
-    down, across = (jnp.arange(side) for side in image.shape[:2])
+    around = model.around(image[None], rows, columns)
+    where = around.box
 
-    def covered(place: jax.Array) -> jax.Array:
-        top, bottom, left, right = place
-        within = ((down >= top) & (down < bottom))[:, None] & ((across >= left) & (across < right))
-        return jnp.where(within[..., None], fill, image)
+    def scores(number: jax.Array) -> jax.Array:
+        row, column = number
+        begin = [jnp.asarray(span.starts)[i] for span, i in zip(where, number, strict=True)]
+        sizes = [span.size for span in where]
+        box = jax.lax.dynamic_slice(image, (*begin, 0), (*sizes, image.shape[-1]))
+        within = [
+            (place >= jnp.asarray(side)[i, 0]) & (place < jnp.asarray(side)[i, 1])
+            for side, i, place in zip(
+                (rows, columns),
+                number,
+                (first + jnp.arange(size) for first, size in zip(begin, sizes, strict=True)),
+                strict=True,
+            )
+        ]
+        covered = within[0][:, None, None] & within[1][:, None]
+        return around.changed(jnp.where(covered, fill, box)[None], row, column)[0]
 
-    def scores(place: jax.Array) -> jax.Array:
-        return model.apply(covered(place)[None])[0][0]
-
-    found = jax.lax.map(scores, places, batch_size=min(batch, len(places)))
-    return found.reshape(len(rows), len(columns), -1)
+    numbers = jnp.asarray(list(np.ndindex(len(rows), len(columns))), jnp.int32)
+    found = jax.lax.map(scores, numbers, batch_size=min(batch, len(numbers)))
+    return around.scores[0], found.reshape(len(rows), len(columns), -1)
 
 
 def spread(values: jax.Array, rows: np.ndarray, columns: np.ndarray, size: Window) -> jax.Array:
@@ -192,20 +200,19 @@ class Occlusion(Attribution):
         if not isinstance(self.fill, str):
             pixel = np.full((1, 1, model.spec.channels), self.fill, np.float32)
             fill = jnp.asarray(model.spec.normalise(pixel))[0, 0]
-        whole = model.apply(x)[0]
 
-        def one(inputs: tuple[jax.Array, jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
-            image, target, scores = inputs
-            found = occluded_scores(model, image, fill, rows, columns, batch)
+        def one(inputs: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
+            image, target = inputs
+            whole, found = occluded_scores(model, image, fill, rows, columns, batch)
             values = found[..., target]
-            values = scores[target] - values if self.value == "drop" else values
+            values = whole[target] - values if self.value == "drop" else values
             if self.spread == "covered":
                 heat = spread(values, rows, columns, size)
             else:
                 heat = values[np.ix_(*self._blocks(model))]
             return heat, found.argmax(axis=-1)
 
-        heat, winners = jax.lax.map(one, (x, targets, whole))
+        heat, winners = jax.lax.map(one, (x, targets))
         return Maps(heat, {}, {"winners": winners})
 
     def more(

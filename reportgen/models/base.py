@@ -15,13 +15,14 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr
+from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 
 from reportgen.core.spec import InputSpec
 from reportgen.models.head import Head
 from reportgen.models.trace import Kernel, Reached, Recorder, Rewriting, Traced, traced_program
-from reportgen.rewrite.cpu import kernels
+from reportgen.rewrite.cpu import kernels, lowered
 from reportgen.rewrite.interpreter import bodies, enters, walk
+from reportgen.rewrite.local import Box, local
 from reportgen.rewrite.marks import mark_p
 
 Parameters = dict[str, jax.Array]
@@ -182,6 +183,27 @@ class Model:
             raise traced.failure
         raise KeyError(f"no layer {path!r} ran")
 
+    def around(self, x: jax.Array, rows: np.ndarray, columns: np.ndarray) -> Around:
+        """One input (1, H, W, C), normalised, of which then boxes are changed.
+
+        Args:
+          rows, columns: first and last place, exclusive, of what changes: (R, 2) and (K, 2).
+        """
+        plain = replace(self, kernels=None, prepared=())
+        program = local(plain._traced(x).to_scores(), rows, columns)
+        names, whole, part = sorted(self.parameters), program.whole, program.part
+        if self.kernels is not None:
+            given = [(names.index(name), form) for name, form in self.kernels]
+            whole, part = lowered(whole, given), lowered(part, given)
+        weights = [self.parameters[name] for name in names]
+        output, *kept = jaxpr_as_fun(whole)(*weights, x, *self.prepared)
+
+        def changed(box: jax.Array, row: jax.Array, column: jax.Array) -> jax.Array:
+            (output,) = jaxpr_as_fun(part)(*weights, *kept, box, row, column, *self.prepared)
+            return self.head.scores(output)
+
+        return Around(self.head.scores(output), program.box, changed)
+
     def _traced(self, x: jax.Array, *, partly: bool = False) -> Traced:
         return traced_program(
             self.program,
@@ -243,6 +265,21 @@ class Model:
         """The same network with other weights, by the same names."""
         own = {name: parameters[name] for name in self.parameters}
         return replace(self, parameters=own, prepared=_prepared(self.kernels or (), own))
+
+
+class Around(NamedTuple):
+    """An input's scores, and those with a box of it changed, which run only what that changes.
+
+    Attributes:
+      scores: (1, classes).
+      box: where the boxes lie, which are of one size.
+      changed: from a box's content (1, h, w, C) and the numbers of its rows and of its columns to
+        scores (1, classes).
+    """
+
+    scores: jax.Array
+    box: Box
+    changed: Callable[[jax.Array, jax.Array, jax.Array], jax.Array]
 
 
 def _prepared(kernels: Iterable[Kernel], parameters: Parameters) -> tuple[jax.Array, ...]:

@@ -83,23 +83,35 @@ _Step = Callable[[JaxprEqn, Reach], "Reach | None"]
 
 def _after(eqn: JaxprEqn, known: dict[Any, _Pair]) -> _Pair:
     """What the output of an operation looks at."""
-    name, out = eqn.primitive.name, shape_of(eqn.outvars[0])
-    step = _STEPS.get(name, _same if name in _ELEMENTWISE else _lost)
     joined: list[Reach | None] = []
     for place in (0, 1):
         reaches = []
-        for variable in eqn.invars:
+        for operand, variable in enumerate(eqn.invars):
             if isinstance(variable, Literal) or variable not in known:
                 continue
             reach = known[variable][place]
-            # An axis of length one that is stretched is the same for all places.
-            moved = None if reach is None else step(eqn, reach)
-            if moved is not None and step is _same:
-                side = shape_of(variable)[moved.axis]
-                moved = moved if side == out[moved.axis] else None
-            reaches.append(moved)
+            reaches.append(None if reach is None else moved(eqn, operand, reach))
         joined.append(_union(reaches))
     return joined[0], joined[1]
+
+
+def moved(eqn: JaxprEqn, operand: int, reach: Reach) -> Reach | None:
+    """What the output of an operation looks at along an axis, by one of its operands.
+
+    Args:
+      reach: of the operand; of stride one, from 0 to 0, for what of the operand itself.
+
+    Returns:
+      None where a place may depend on all places of the axis.
+    """
+    name = eqn.primitive.name
+    if name in ELEMENTWISE:
+        # An axis of length one that is stretched is the same for all places.
+        side, out = shape_of(eqn.invars[operand]), shape_of(eqn.outvars[0])
+        return reach if len(side) == len(out) and side[reach.axis] == out[reach.axis] else None
+    if operand and name != "concatenate":
+        return None  # a kernel, or what stands beyond the edges
+    return _STEPS.get(name, _lost)(eqn, reach)
 
 
 def _union(reaches: list[Reach | None]) -> Reach | None:
@@ -110,10 +122,6 @@ def _union(reaches: list[Reach | None]) -> Reach | None:
         return None
     first, last = min(r.first for r in known), max(r.last for r in known)
     return known[0]._replace(first=first, last=last)
-
-
-def _same(eqn: JaxprEqn, reach: Reach) -> Reach | None:
-    return reach
 
 
 def _lost(eqn: JaxprEqn, reach: Reach) -> Reach | None:
@@ -213,7 +221,7 @@ def _size(shape: tuple[int, ...]) -> int:
     return product
 
 
-_ELEMENTWISE = frozenset(
+ELEMENTWISE = frozenset(
     {"add", "add_any", "sub", "mul", "div", "max", "min", "neg", "abs", "exp", "exp2", "expm1"}
     | {"log", "log1p", "tanh", "logistic", "erf", "erfc", "sqrt", "rsqrt", "square", "pow", "sign"}
     | {"integer_pow", "select_n", "clamp", "convert_element_type", "copy", "layer", "gt", "ge"}
