@@ -31,7 +31,8 @@ class Answers:
     Made are, of the chosen units of one layer behind another (U in all):
 
     - ``leaders``: see ``ranked``;
-    - ``totals``: (N, 4, U), see ``totals_of``; ``heard``: the same where a rectifier reads them;
+    - ``totals``: (N, 4, U), see ``totals_of``; ``heard``: the same where a rectifier reads them,
+      unless that is where they are;
     - ``peaks``: (N, all units of the layers in ``readers``) largest responses;
     - ``effects``: (N, U), the sum over places of response times the logit's derivative by it,
       which to the first order is what the logit would lose without the unit (Molchanov et al.,
@@ -66,9 +67,14 @@ class Answers:
             **made,
             "leaders": jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *ranks),
             "totals": totals_of(own),
-            "heard": totals_of(self._chosen(activations, self.heard)),
+            **({"heard": totals_of(self._chosen(activations, self.heard))} if self.behind else {}),
             **({"peaks": jnp.concatenate(peaks, axis=1)} if peaks else {}),
         }
+
+    @property
+    def behind(self) -> bool:
+        """Whether a rectifier reads any layer's units at another layer."""
+        return self.heard != self.paths
 
     def _chosen(self, activations: Activations, paths: tuple[str, ...]) -> list[jax.Array]:
         """(N, places, units) of each."""
@@ -293,7 +299,8 @@ class Seen:
       units: where the chosen units of each layer lie in the sums.
       readers: the same of all units, where a rectifier reads them.
       heard: the layer at which a rectifier reads a layer's units, where one does.
-      leaders, totals, effects: of the chosen units; ``read``: totals where they are read.
+      leaders, totals, effects: of the chosen units; ``read``: totals where they are read, the same
+        object if that is everywhere where they are.
       peaks: of all units, where they are read.
       count: of images.
     """
@@ -319,7 +326,8 @@ class Seen:
         made = chunk.made
         self.leaders.take(made["leaders"], chunk.start)
         self.totals.take(made["totals"])
-        self.read.take(made["heard"])
+        if self.read is not self.totals:
+            self.read.take(made["heard"])
         if self.readers:
             self.peaks.take(made["peaks"])
         if "effects" in made:

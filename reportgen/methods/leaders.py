@@ -128,7 +128,7 @@ class Leaders:
     def _count(self, counts: np.ndarray, exponents: np.ndarray) -> None:
         before = np.where(self.bound > 0, np.frexp(self.bound)[1] - 1, _NONE)
         after = np.maximum(before, exponents.max(axis=0))
-        new = _widened(counts, after - exponents).sum(axis=0)
+        new = _widened(counts, after - exponents).sum(axis=0, dtype=np.int64)
         self.counts = _widened(self.counts, after - before) + new
         self.bound = np.where(after > _NONE, np.ldexp(1.0, after), 0.0)
 
@@ -137,10 +137,12 @@ def _widened(counts: np.ndarray, times: np.ndarray) -> np.ndarray:
     """Counts (…, bins) over bounds that are doubled (…) times: bins join from the middle out."""
     times = np.minimum(times, _BINS.bit_length() - 1)
     if not times.any():
-        return counts.astype(np.int64)
-    wide = np.zeros(counts.shape, np.int64)
-    for k in np.unique(times):
-        rows, each = times == k, 2 * _BINS >> k
-        joined = counts[rows].reshape(-1, each, 1 << k).sum(axis=2)
-        wide[rows, _BINS - each // 2 : _BINS + each // 2] = joined
+        return counts
+    wide = counts.copy()
+    for done in range(int(times.max())):
+        rows = times > done
+        part = wide[rows]
+        joined = np.zeros_like(part)
+        joined[:, _BINS // 2 : -_BINS // 2] = part[:, ::2] + part[:, 1::2]
+        wide[rows] = joined
     return wide

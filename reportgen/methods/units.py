@@ -184,21 +184,22 @@ class UnitCards(Method):
         places = np.repeat(
             [math.prod(shapes[path][:-1]) for path in units], [len(own) for own in units.values()]
         )
-        seen = Seen(
-            spans({path: len(own) for path, own in units.items()}),
-            spans(readers),
-            heard,
-            Leaders.none(len(places), self.keep),
-            Totals.none(places),
-            Totals.none(places),
-            Peaks(np.full(sum(readers.values()), -np.inf)),
-            Effects.none(len(context.model.classes), len(places)),
-        )
         program = Answers(
             tuple(units),
             tuple(units.values()),
             tuple(heard.get(path, path) for path in units),
             tuple(readers),
+        )
+        totals = Totals.none(places)
+        seen = Seen(
+            spans({path: len(own) for path, own in units.items()}),
+            spans(readers),
+            heard,
+            Leaders.none(len(places), self.keep),
+            totals,
+            Totals.none(places) if program.behind else totals,
+            Peaks(np.full(sum(readers.values()), -np.inf)),
+            Effects.none(len(context.model.classes), len(places)),
         )
         streamed(
             context.engine,

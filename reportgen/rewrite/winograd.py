@@ -25,7 +25,8 @@ _BAND, _LARGE = 1 << 20, 6 << 20
 _FEWEST, _FEWEST_IN_BANDS = 32, 128
 
 # The four factors of an input line d: d[first] + sign * d[second].
-_FIRST, _SECOND, _SIGN = np.array([(0, 2, -1), (1, 2, 1), (2, 1, -1), (1, 3, -1)]).T
+# Numbers of places are of one type, whether or not JAX counts in 64 bits.
+_FIRST, _SECOND, _SIGN = np.array([(0, 2, -1), (1, 2, 1), (2, 1, -1), (1, 3, -1)], np.int32).T
 
 Line = Callable[[Sequence[Any]], list[Any]]
 
@@ -98,7 +99,7 @@ def convolved(
     if bands == 1:
         y = band(0)
     else:
-        y = jax.lax.map(band, jnp.arange(bands))  # one after the other, in the same memory
+        y = jax.lax.map(band, jnp.arange(bands, dtype=jnp.int32))  # one after the other, in the same memory
         y = jnp.moveaxis(y, 0, 1).reshape(batch, bands * rows, *y.shape[3:])
     return y[:, :height, :width]
 
@@ -109,12 +110,11 @@ def _band(x: jax.Array, factors: jax.Array, *, turned: bool, precision: Any) -> 
     height, width = height // 2 - 1, width // 2 - 1
     # Turned by 180 degrees, a kernel's first and last factors change places, and its inputs with
     # its outputs.
-    order = np.array((3, 1, 2, 0) if turned else (0, 1, 2, 3))
+    order = np.array((3, 1, 2, 0) if turned else (0, 1, 2, 3), np.int32)
     contracted = ((3,), (1 if turned else 0,)), ((), ())
     pairs = x.reshape(batch, height + 1, 2, width + 1, 2, channels)
 
     def places(i: jax.Array, j: jax.Array) -> jax.Array:
-        # Of one type, whether or not JAX counts in 64 bits.
         start = [jnp.int32(place) for place in (0, i // 2, i % 2, j // 2, j % 2, 0)]
         found = jax.lax.dynamic_slice(pairs, start, (batch, height, 1, width, 1, channels))
         return found.reshape(batch, height, width, channels)
@@ -129,7 +129,7 @@ def _band(x: jax.Array, factors: jax.Array, *, turned: bool, precision: Any) -> 
         factor = factors[at[i], at[j]]
         return None, jax.lax.dot_general(part, factor, contracted, precision=precision)
 
-    grid = tuple(jnp.asarray(axis.ravel()) for axis in np.indices((4, 4)))
+    grid = tuple(jnp.asarray(axis.ravel()) for axis in np.indices((4, 4), np.int32))
     products = jax.lax.scan(product, None, grid)[1].reshape(4, 4, batch, height, width, -1)
     rows = _square(_output_line, [[products[i, j] for j in range(4)] for i in range(4)])
     lines = [jnp.stack(row, 3) for row in rows]

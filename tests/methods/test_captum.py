@@ -106,10 +106,9 @@ def _attributions(
     # Captum's trapezoid has weights that sum to this.
     made["riemann_trapezoid"] *= (STEPS - 1) / STEPS
     made["gradcam"] = gradcam(*capture(model, LAYERS[name][0], x, targets))[..., None]
-    whole = model.apply(x)[0][0]
     for kind, (side, stride) in OCCLUSIONS[name].items():
         rows, columns = (windows(size, side, stride, centred=False) for size in x.shape[1:3])
-        found = occluded_scores(model, x[0], jnp.asarray(FILL), rows, columns, 99)
+        whole, found = occluded_scores(model, x[0], jnp.asarray(FILL), rows, columns, 99)
         heat = spread((whole - found)[..., targets[0]], rows, columns, x.shape[1:3])
         # Captum gives every channel the value of the square over all of them.
         made[kind] = jnp.broadcast_to(heat[None, ..., None], x.shape)
