@@ -99,7 +99,8 @@ def convolved(
     if bands == 1:
         y = band(0)
     else:
-        y = jax.lax.map(band, jnp.arange(bands, dtype=jnp.int32))  # one after the other, in the same memory
+        # One after the other, in the same memory.
+        y = jax.lax.map(band, jnp.arange(bands, dtype=jnp.int32))
         y = jnp.moveaxis(y, 0, 1).reshape(batch, bands * rows, *y.shape[3:])
     return y[:, :height, :width]
 

@@ -50,7 +50,7 @@ class Outcome:
 
 
 def trial(kills: int, seed: int, job: Sequence[str] = JOB, warm: bool = True) -> Outcome:
-    """Kill so many runs.
+    """Kill so many runs: the first when it has finished a piece of work, the others at any moment.
 
     Args:
       warm: programs are compiled before, as they are where runs are killed often.
@@ -73,7 +73,9 @@ def trial(kills: int, seed: int, job: Sequence[str] = JOB, warm: bool = True) ->
         while done < kills:
             process = _run(home, job)
             try:
-                code = process.wait(draw.uniform(0, seconds))
+                if not done:
+                    _wait_for_work(home, process)
+                code = process.wait(draw.uniform(0, seconds) if done else 0)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
@@ -116,6 +118,16 @@ def _started(home: Path, job: Sequence[str], output: BinaryIO) -> subprocess.Pop
     )
 
 
+def _work(home: Path) -> Path:
+    return home / "cache" / "reportgen" / "work"
+
+
+def _wait_for_work(home: Path, process: subprocess.Popen[bytes]) -> None:
+    """Until a piece of work is kept, or the run has ended."""
+    while process.poll() is None and not any(_work(home).glob("??/[!.]*")):
+        time.sleep(0.01)
+
+
 def _reports(home: Path) -> list[Path]:
     """Folders that a reader finds in the archive."""
     return [path.parent for path in (home / "archive").glob("lenet/v1/[!.]*/report.html")]
@@ -142,7 +154,7 @@ def _found(report: Path) -> int:
 def _forget(home: Path) -> None:
     """All but compiled programs."""
     shutil.rmtree(home / "archive", ignore_errors=True)
-    shutil.rmtree(home / "cache" / "reportgen" / "work", ignore_errors=True)
+    shutil.rmtree(_work(home), ignore_errors=True)
 
 
 def main() -> None:
