@@ -24,6 +24,8 @@ from reportgen.rewrite.receptive import ELEMENTWISE, Reach, moved
 
 # Share of a map above which a box of it saves less than cutting it out and putting it back costs.
 _MOST = 0.7
+# Share of a program's work above which all of it is run: two programs take longer to compile.
+_WORTH = 0.75
 
 
 @dataclass(frozen=True)
@@ -116,9 +118,6 @@ def local(closed: ClosedJaxpr, rows: np.ndarray, columns: np.ndarray) -> Local:
     return Local(whole, part, box)
 
 
-# Share of a program's work above which all of it is run: two programs take longer to compile.
-_WORTH = 0.75
-
 _Boxes = dict[Any, "Box | None"]  # of what depends on the image; None if all of it may change
 
 
@@ -137,7 +136,9 @@ def _boxes(jaxpr: Jaxpr, image: Box) -> _Boxes:
 
 
 def _dependent(eqn: JaxprEqn, boxes: _Boxes) -> list[int]:
-    """The operands that depend on the image."""
+    """The operands that depend on the image; none where nothing is made of them."""
+    if not eqn.outvars:
+        return []
     return [i for i, v in enumerate(eqn.invars) if not isinstance(v, Literal) and v in boxes]
 
 
@@ -244,9 +245,8 @@ def _places(value: jax.Array, starts: dict[int, np.ndarray], numbers: Sequence[A
 
 def _mixed(eqn: JaxprEqn, boxes: _Boxes) -> Iterator[_Mixed]:
     """The operands that an operation does not take as they are."""
-    out = boxes.get(eqn.outvars[0])
     for i in _dependent(eqn, boxes):
-        own = boxes[eqn.invars[i]]
+        own, out = boxes[eqn.invars[i]], boxes.get(eqn.outvars[0])
         if own is None:
             continue
         if out is None:
