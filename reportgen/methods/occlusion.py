@@ -219,7 +219,7 @@ class Occlusion(Attribution):
         self, context: Context, chosen: Chosen, i: int, kept: dict[str, np.ndarray]
     ) -> tuple[Block, ...]:
         """The classes that win, and where."""
-        winners, classes = kept["winners"], context.model.classes
+        winners, classes, name = kept["winners"], context.model.classes, context.images.names[i]
         counts = Counter(winners.ravel().tolist()).most_common()
         ranks = np.zeros(len(classes), np.int32)
         ranks[[index for index, _ in counts]] = np.arange(len(counts))
@@ -227,31 +227,31 @@ class Occlusion(Attribution):
             place, where = self._blocks(context.model), "by block that the square lies around"
         else:
             place, where = self._nearest(context.model), "by place of the square's centre"
-        name = context.images.names[i]
-        return (
-            Heatmap(
-                image=context.images.pixels[i],
-                map=ranks[winners][np.ix_(*place)],
-                low=0.0,
-                high=float(max(len(counts) - 1, 1)),
-                colormap=context.colormap.heatmap,
-                opacity=self.opacity,
-                caption=context.caption(
-                    f"Class that wins, {name}",
-                    detail=f"{where}; numbered in the order of the table",
-                    formula="argmax of the scores with the square covered",
-                ),
+        table = Table(
+            columns=("number", "class", "positions", "share"),
+            rows=tuple(
+                (rank, classes[index], count, count / winners.size)
+                for rank, (index, count) in enumerate(counts[:_SHOWN])
             ),
-            Table(
-                columns=("number", "class", "positions", "share"),
-                rows=tuple(
-                    (rank, classes[index], count, count / winners.size)
-                    for rank, (index, count) in enumerate(counts[:_SHOWN])
-                ),
-                caption=f"Classes that win while a square of {name} is covered"
-                + (f", the first {_SHOWN} of {len(counts)}" if len(counts) > _SHOWN else ""),
+            caption=f"Classes that win while a square of {name} is covered"
+            + (f", the first {_SHOWN} of {len(counts)}" if len(counts) > _SHOWN else ""),
+        )
+        if len(counts) == 1:  # a map of one value shows nothing
+            return (table,)
+        where_each_wins = Heatmap(
+            image=context.images.pixels[i],
+            map=ranks[winners][np.ix_(*place)],
+            low=0.0,
+            high=float(len(counts) - 1),
+            colormap=context.colormap.heatmap,
+            opacity=self.opacity,
+            caption=context.caption(
+                f"Class that wins, {name}",
+                detail=f"{where}; numbered in the order of the table",
+                formula="argmax of the scores with the square covered",
             ),
         )
+        return where_each_wins, table
 
 
 _SHOWN = 10

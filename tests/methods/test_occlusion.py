@@ -9,6 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from reportgen.core.blocks import Heatmap, Table
 from reportgen.core.errors import ConfigError
 from reportgen.methods.occlusion import occluded_scores, spread, windows
 
@@ -51,6 +52,9 @@ def test_one_square_over_the_whole_image_takes_the_whole_score(lenet: Any, run_m
     target = lenet.classes.index(facts["explained class"])
     expected = facts["its logit"] - float(empty[target])
     np.testing.assert_allclose(group.blocks[0].map, np.full((28, 28), expected), rtol=1e-4)
+    # One class alone wins: there is no map of it, which would be blank.
+    assert [type(block) for block in group.blocks] == [Heatmap, Table]
+    assert len(group.blocks[1].rows) == 1
 
 
 def test_a_value_for_each_block_is_the_score_with_the_square_around_it(
