@@ -62,7 +62,7 @@ class Answers:
             activations, made = self._differentiated(model, x, targets)
         own = self._chosen(activations, self.paths)
         ranks = [ranked(values) for values in own]
-        peaks = [_flat(activations[path]).max(axis=1) for path in self.readers]
+        peaks = [flat(activations[path]).max(axis=1) for path in self.readers]
         return {
             **made,
             "leaders": jax.tree.map(lambda *parts: jnp.concatenate(parts, axis=1), *ranks),
@@ -79,7 +79,7 @@ class Answers:
     def _chosen(self, activations: Activations, paths: tuple[str, ...]) -> list[jax.Array]:
         """(N, places, units) of each."""
         return [
-            _taken(_flat(activations[path]), own)
+            _taken(flat(activations[path]), own)
             for path, own in zip(paths, self.units, strict=True)
         ]
 
@@ -110,7 +110,7 @@ def pixels(images: ImageBatch) -> Source:
     return lambda start, stop: (images.pixels[start:stop],)
 
 
-def _flat(values: jax.Array) -> jax.Array:
+def flat(values: jax.Array) -> jax.Array:
     """(N, …, units) as (N, places, units)."""
     return values.reshape(values.shape[0], -1, values.shape[-1])
 
@@ -128,10 +128,10 @@ def totals_of(activations: Sequence[jax.Array]) -> jax.Array:
     """
     made = []
     for values in activations:
-        flat = _flat(values).astype(jnp.float32)
-        above = (flat > 0).sum(axis=1).astype(jnp.float32)
-        sums = flat.sum(axis=1), jnp.square(flat).sum(axis=1), above
-        made.append(jnp.stack([flat.max(axis=1), *sums], axis=1))
+        rows = flat(values).astype(jnp.float32)
+        above = (rows > 0).sum(axis=1).astype(jnp.float32)
+        sums = rows.sum(axis=1), jnp.square(rows).sum(axis=1), above
+        made.append(jnp.stack([rows.max(axis=1), *sums], axis=1))
     return jnp.concatenate(made, axis=2)
 
 

@@ -19,7 +19,7 @@ import numpy as np
 from reportgen.core.images import ImageBatch
 from reportgen.core.measured import BINS, bin_of
 from reportgen.engine.rows import Chunk, Engine
-from reportgen.methods.answers import Totals, pixels, spans, totals_of
+from reportgen.methods.answers import Totals, flat, pixels, spans, totals_of
 from reportgen.methods.streamed import streamed
 from reportgen.models.base import LayerInfo, Model
 from reportgen.rewrite.units import rectified
@@ -48,9 +48,9 @@ class Look:
 
 
 def _sampled(values: jax.Array) -> jax.Array:
-    flat = values.reshape(values.shape[0], -1, values.shape[-1])
-    index = _chosen(*flat.shape[1:])
-    kept = flat if len(index) == flat.shape[1] else jnp.take(flat, index, axis=1)
+    rows = flat(values)
+    index = _chosen(*rows.shape[1:])
+    kept = rows if len(index) == rows.shape[1] else jnp.take(rows, index, axis=1)
     return kept.reshape(len(kept), -1)
 
 

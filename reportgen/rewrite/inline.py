@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from reportgen.rewrite.interpreter import CALLS, bind
+from reportgen.rewrite.interpreter import CALLS, bind, read
 
 Change = Callable[[ClosedJaxpr], ClosedJaxpr]
 Replacement = Callable[[JaxprEqn, list[Any]], "list[Any] | None"]
@@ -66,14 +66,14 @@ def retraced(closed: ClosedJaxpr, replacement: Replacement) -> ClosedJaxpr:
     return jax.make_jaxpr(lambda *inputs: _run(closed, inputs, replacement))(*avals)
 
 
-def _run(closed: ClosedJaxpr, inputs: Sequence[Any], replacement: Replacement) -> list[Any]:
+def _run(closed: ClosedJaxpr, arguments: Sequence[Any], replacement: Replacement) -> list[Any]:
     jaxpr: Jaxpr = closed.jaxpr
     values: dict[Any, Any] = dict(zip(jaxpr.constvars, closed.consts, strict=True))
-    values.update(zip(jaxpr.invars, inputs, strict=True))
+    values.update(zip(jaxpr.invars, arguments, strict=True))
     for eqn in jaxpr.eqns:
-        read = [v.val if isinstance(v, Literal) else values[v] for v in eqn.invars]
-        outputs = replacement(eqn, read)
+        inputs = read(values, eqn.invars)
+        outputs = replacement(eqn, inputs)
         values.update(
-            zip(eqn.outvars, bind(eqn, read) if outputs is None else outputs, strict=True)
+            zip(eqn.outvars, bind(eqn, inputs) if outputs is None else outputs, strict=True)
         )
-    return [v.val if isinstance(v, Literal) else values[v] for v in jaxpr.outvars]
+    return read(values, jaxpr.outvars)

@@ -7,7 +7,7 @@ for inside; all else is bound as it was traced, custom derivatives included.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import jax
@@ -60,6 +60,11 @@ def scopes_of(eqn: JaxprEqn) -> Scopes:
     return tuple(str(part.name) for part in stack if hasattr(part, "name"))
 
 
+def read(values: Mapping[Any, Any], variables: Sequence[Any]) -> list[Any]:
+    """The values of variables and literals."""
+    return [v.val if isinstance(v, Literal) else values[v] for v in variables]
+
+
 def evaluate(
     closed: ClosedJaxpr, arguments: Sequence[Any], rule: Rule, wanted: Wanted
 ) -> list[Any]:
@@ -88,13 +93,13 @@ def _evaluate(
     values: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
     values.update(zip(jaxpr.invars, arguments, strict=True))
     for eqn in jaxpr.eqns:
-        inputs = [v.val if isinstance(v, Literal) else values[v] for v in eqn.invars]
+        inputs = read(values, eqn.invars)
         scopes = outer + scopes_of(eqn)
         outputs = rule(eqn, inputs, scopes)
         if outputs is None:
             outputs = _run(eqn, inputs, scopes, rule, wanted)
         values.update(zip(eqn.outvars, outputs, strict=True))
-    return [v.val if isinstance(v, Literal) else values[v] for v in jaxpr.outvars]
+    return read(values, jaxpr.outvars)
 
 
 def _run(eqn: JaxprEqn, inputs: list[Any], scopes: Scopes, rule: Rule, wanted: Wanted) -> list[Any]:

@@ -19,7 +19,7 @@ import numpy as np
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
 from reportgen.rewrite.inline import inlined
-from reportgen.rewrite.interpreter import bind, operations, shape_of
+from reportgen.rewrite.interpreter import bind, operations, read, shape_of
 from reportgen.rewrite.receptive import ELEMENTWISE, Reach, moved
 
 # Share of a map above which a box of it saves less than cutting it out and putting it back costs.
@@ -275,11 +275,11 @@ class _Plan:
         """The output, and what ``part`` asks for, in that order."""
         values, kept = self._values(inputs), []
         for eqn in self.closed.jaxpr.eqns:
-            operands = _read(values, eqn.invars)
+            operands = read(values, eqn.invars)
             for mixed in _mixed(eqn, self.boxes):
                 kept.append(mixed.kept(operands[mixed.operand], _fill(eqn, operands)))
             values.update(zip(eqn.outvars, bind(eqn, operands), strict=True))
-        (output,) = _read(values, self.closed.jaxpr.outvars)
+        (output,) = read(values, self.closed.jaxpr.outvars)
         if self._last is not None:
             kept.append(output)
         return [output, *kept]
@@ -288,7 +288,7 @@ class _Plan:
         """The output, where the last input has a box in its place."""
         values, around = self._values([*inputs, patch]), iter(kept)
         for eqn in self.closed.jaxpr.eqns:
-            operands = _read(values, eqn.invars)
+            operands = read(values, eqn.invars)
             for mixed in _mixed(eqn, self.boxes):
                 box = operands[mixed.operand]
                 operands[mixed.operand] = mixed.composed(next(around), box, numbers)
@@ -299,7 +299,7 @@ class _Plan:
                 assert own is not None
                 eqn = _resized(eqn, operands, own, out)
             values.update(zip(eqn.outvars, bind(eqn, operands), strict=True))
-        (output,) = _read(values, self.closed.jaxpr.outvars)
+        (output,) = read(values, self.closed.jaxpr.outvars)
         return output if self._last is None else self._last.composed(next(around), output, numbers)
 
     @property
@@ -330,10 +330,6 @@ class _Plan:
                     start = jnp.asarray(span.starts, jnp.int32)[number]
                     operand = jax.lax.dynamic_slice_in_dim(operand, start, span.size, span.axis)
             yield operand
-
-
-def _read(values: dict[Any, Any], variables: Sequence[Any]) -> list[Any]:
-    return [v.val if isinstance(v, Literal) else values[v] for v in variables]
 
 
 def _sized(shape: Sequence[int], box: Box) -> list[int]:
