@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -32,16 +32,13 @@ def running(archive: Path, key: str) -> Iterator[None]:
     Raises:
       OutputError: at once, if another run holds it: its process, host and since when.
     """
-    lock, told = _files(archive, key)
-    try:
-        with writing(archive, "archive.dir"):
-            lock.acquire(timeout=_GLANCE)
-    except Timeout:
-        raise OutputError(
-            f"A run for {key} is still going{_holder(told)}; it is left alone.",
-            "Wait for it, or end that process.",
-        ) from None
-    with _released(lock, told, archive):
+    with _held(
+        archive,
+        key,
+        _GLANCE,
+        lambda holder: f"A run for {key} is still going{holder}; it is left alone.",
+        "Wait for it, or end that process.",
+    ):
         yield
 
 
@@ -67,21 +64,27 @@ def changing(archive: Path, patience: float = _PATIENCE) -> Iterator[None]:
     Raises:
       OutputError: if another process holds it for longer than ``patience`` seconds.
     """
-    lock, told = _files(archive, "")
-    try:
-        with writing(archive, "archive.dir"):
-            lock.acquire(timeout=patience)
-    except Timeout:
-        raise OutputError(
-            f"The archive {archive} has been locked for {patience:g} s{_holder(told)}.",
-            "Nothing was changed. Try again once that process has ended.",
-        ) from None
-    with _released(lock, told, archive):
+    with _held(
+        archive,
+        "",
+        patience,
+        lambda holder: f"The archive {archive} has been locked for {patience:g} s{holder}.",
+        "Nothing was changed. Try again once that process has ended.",
+    ):
         yield
 
 
 @contextmanager
-def _released(lock: FileLock, told: Path, archive: Path) -> Iterator[None]:
+def _held(
+    archive: Path, key: str, patience: float, message: Callable[[str], str], hint: str
+) -> Iterator[None]:
+    """A lock, and beside it who holds it, which is what the message is made with for another."""
+    lock, told = _files(archive, key)
+    try:
+        with writing(archive, "archive.dir"):
+            lock.acquire(timeout=patience)
+    except Timeout:
+        raise OutputError(message(_holder(told)), hint) from None
     holder = {
         "pid": os.getpid(),
         "host": socket.gethostname(),

@@ -76,13 +76,14 @@ def adapt_made(
     Args:
       abstract: build it abstractly to see of what kind it is.
     """
-    made, parts = _probed(build) if abstract else (build(0), None)
+    # Keras makes its weights with every model, which takes seconds: it is made once.
+    made, parts = _probed(build) if abstract else (_keras().seeded(build, 0), None)
     if isinstance(made, nnx.Module):
         return nnx_adapter.adapt(build, parts)
     if isinstance(getattr(made, "__wrapped__", None), nnx.Module):  # nnx.jit(module)
         return nnx_adapter.adapt(lambda seed: build(seed).__wrapped__)
     if "keras" in sys.modules and isinstance(made, sys.modules["keras"].Model):
-        return _keras().adapt_factory(build, spec)
+        return _keras().adapt(_keras().seeded(build, 0) if abstract else made, spec, build)
     if abstract:
         made = build(0)  # arrays that it holds, or closes over, were abstract
     if isinstance(made, linen.Module):

@@ -168,27 +168,23 @@ def load(path: Path, kwargs: Mapping[str, Any], spec: InputSpec) -> Adapted:
     return adapt(model, spec)
 
 
-def adapt_factory(build: Callable[[int | None], keras.Model], spec: InputSpec) -> Adapted:
-    """The model that a factory makes; see ``adapt``. Keras makes weights with every model."""
-
-    def made(seed: int) -> keras.Model:
-        keras.utils.clear_session()  # so that its layers have the names of the first time
-        keras.utils.set_random_seed(seed)
-        return build(seed)
-
-    return adapt(made(0), spec, made)
+def seeded(build: Callable[[int | None], Any], seed: int) -> Any:
+    """What a factory makes from a seed, with the names that its layers have the first time."""
+    keras.utils.clear_session()
+    keras.utils.set_random_seed(seed)
+    return build(seed)
 
 
 def adapt(
     model: keras.Model,
     spec: InputSpec,
-    build: Callable[[int], keras.Model] | None = None,
+    build: Callable[[int | None], keras.Model] | None = None,
 ) -> Adapted:
     """A Keras model's program and the shapes of its variables.
 
     Args:
-      build: makes the model again from a seed; without it the model's own weights are the only
-        ones.
+      build: made the model from seed 0, and makes it again from others; without it the model's
+        own weights are the only ones.
 
     Raises:
       ModelError: if Keras runs on another backend or with channels first, or the model does not
@@ -206,7 +202,7 @@ def adapt(
     weights = [n for n, v in variables.items() if jnp.issubdtype(v.dtype, jnp.floating)]
 
     def initial(seed: int) -> Parameters:
-        made = model if build is None else build(seed)
+        made = model if build is None or seed == 0 else seeded(build, seed)
         _complete(made, spec)
         values = dict(zip(variables, _variables(made), strict=True))
         return {name: jnp.asarray(values[name].value) for name in weights}

@@ -17,7 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
-from reportgen.rewrite.interpreter import bind, shape_of
+from reportgen.rewrite.interpreter import bind, read, shape_of
 
 
 def _select(which: Any, *cases: Any) -> Any:
@@ -83,16 +83,14 @@ class Function:
         values: dict[Any, Any] = {self.source: np.asarray(numbers, np.float64)}
         with np.errstate(all="ignore"):
             for eqn in self.eqns:
-                inputs = [v.val if isinstance(v, Literal) else values[v] for v in eqn.invars]
-                values[eqn.outvars[0]] = _run(eqn, inputs)
+                values[eqn.outvars[0]] = _run(eqn, read(values, eqn.invars))
         return np.broadcast_to(np.asarray(values[self.output], np.float64), numbers.shape)
 
     def apply(self, x: jax.Array) -> jax.Array:
         """The value itself, from the source's."""
         values: dict[Any, Any] = {self.source: x}
         for eqn in self.eqns:
-            inputs = [v.val if isinstance(v, Literal) else values[v] for v in eqn.invars]
-            (values[eqn.outvars[0]],) = bind(eqn, inputs)
+            (values[eqn.outvars[0]],) = bind(eqn, read(values, eqn.invars))
         return jnp.asarray(values[self.output])
 
 

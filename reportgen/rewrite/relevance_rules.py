@@ -15,7 +15,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import JaxprEqn, Literal
 
-from reportgen.rewrite.interpreter import bind, shape_of
+from reportgen.rewrite.interpreter import bind, read, shape_of
 
 RuleName = OneOf["epsilon", "gamma", "z_plus", "alpha_beta"]
 
@@ -126,7 +126,7 @@ class Chain:
         values: dict[Any, Any] = dict(zip(self.fixed[1:], fixed[1:], strict=True))
         values[self.eqns[0].outvars[0]] = value
         for before, eqn in zip((e.outvars[0] for e in self.eqns), self.eqns[1:], strict=False):
-            inputs = [v.val if isinstance(v, Literal) else values[v] for v in eqn.invars]
+            inputs = read(values, eqn.invars)
             if eqn.primitive.name == "layer" or (
                 not shifted and eqn.primitive.name in ("add", "sub")
             ):
