@@ -18,6 +18,7 @@ from reportgen.core.errors import ModelError, NotApplicableError, did_you_mean
 from reportgen.core.settings import Text, settings
 from reportgen.methods.attribution import Attribution
 from reportgen.methods.draws import normal
+from reportgen.methods.resize import resized
 from reportgen.models.base import LayerInfo, Model
 
 Resize = Literal["bilinear", "nearest"]
@@ -228,7 +229,7 @@ def enlarge(maps: jax.Array, height: int, width: int, resize: Resize) -> jax.Arr
     Pixels are areas, so that centres lie half a pixel inside and the edges of map and image
     coincide (as ``align_corners=False`` of PyTorch; ``nearest`` is its ``nearest-exact``).
     """
-    return jax.image.resize(maps, (maps.shape[0], height, width), resize)
+    return resized(maps[..., None], (height, width), resize)[..., 0]
 
 
 @settings

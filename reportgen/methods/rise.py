@@ -15,6 +15,7 @@ from pydantic import Field
 from reportgen.core.settings import settings
 from reportgen.methods.attribution import Attribution, Maps
 from reportgen.methods.draws import uniform
+from reportgen.methods.resize import resized
 from reportgen.models.base import Model
 
 Samples = Annotated[int, Field(ge=2, strict=True)]
@@ -36,7 +37,8 @@ def mask(key: jax.Array, size: tuple[int, int], cells: int, share: float) -> jax
     drawn, shifted = jax.random.split(key)
     cell = [math.ceil(side / cells) for side in size]
     grid = (uniform(drawn, (cells, cells)) < share).astype(jnp.float32)
-    large = jax.image.resize(grid, [(cells + 1) * side for side in cell], "linear")
+    height, width = ((cells + 1) * side for side in cell)
+    large = resized(grid[None, :, :, None], (height, width), "bilinear")[0, :, :, 0]
     start = jax.random.randint(shifted, (2,), 0, jnp.array(cell))
     return jax.lax.dynamic_slice(large, start, size)
 

@@ -204,8 +204,9 @@ def test_against_keras(golden: Any, small: Any) -> None:
     units = [0, 1, 2, 4]
     state = _job().begun(jax.random.key(0), np.asarray(units), 0, 3)
     state = state._replace(pixels=jnp.asarray(golden["start"][units]))
-    for climb in _job().climbs("conv2"):
-        state = jax.jit(partial(climb, 4))(model, *state)
+    for pair in _job().programs("conv2"):
+        for program in pair:
+            state = jax.jit(partial(program, 4))(model, *state)
     assert state.alive.all()
     np.testing.assert_allclose(state.loss, golden["floats_loss"], rtol=1e-5)
     np.testing.assert_allclose(state.pixels, golden["floats"], atol=1e-4)
@@ -235,10 +236,12 @@ def test_a_layer_compiles_once_for_each_scale(golden: Any, small: Any) -> None:
     model, job = small(golden), {"sides": sizes(23, 3, 1.2)}
     engine, before = Engine.local(16), compilations()
     _filters(model, [0, 1, 2], engine=engine, **job)
-    assert compilations() == before + 3
+    assert compilations() == before + 6  # to climb, and to enlarge
     _filters(model, [2, 4], engine=engine, seed=5, **job, step_size=2.0)
-    assert compilations() == before + 3
-    assert engine.programs == 3
+    assert compilations() == before + 6
+    assert engine.programs == 6
+    _filters(model, [1], path="conv1", engine=engine, **job)
+    assert compilations() == before + 9  # what enlarges is the same for all layers
 
 
 UNITS = list(range(16))

@@ -87,14 +87,13 @@ def test_roll_moves_each_picture_by_its_own_shift(pictures: np.ndarray) -> None:
 
 def test_shifts_cover_the_range_and_depend_on_the_class_alone() -> None:
     draw = partial(begin, jax.random.key(0), shape=(4, 4, 1), steps=300)
-    pixels, steps = draw(jnp.array([3, 8]), 100.0, 20.0, 2)
-    shifts = np.stack(steps)
+    pixels, shifts = draw(jnp.array([3, 8]), 100.0, 20.0, 2)
     assert shifts.shape == (300, 2, 2)
     counts = np.unique(shifts, return_counts=True)
     np.testing.assert_array_equal(counts[0], [-2, -1, 0, 1, 2])
     assert counts[1].min() > 180  # of 240 expected
     alone, own = draw(jnp.array([8, 8]), 100.0, 20.0, 2)
-    np.testing.assert_array_equal(np.stack(own)[:, 0], shifts[:, 1])
+    np.testing.assert_array_equal(own[:, 0], shifts[:, 1])
     np.testing.assert_array_equal(alone[0], pixels[1])
     assert (shifts[:, 0] != shifts[:, 1]).any()
 

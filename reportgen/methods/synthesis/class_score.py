@@ -133,8 +133,8 @@ def begin(
     *,
     shape: tuple[int, int, int],
     steps: int,
-) -> tuple[jax.Array, tuple[jax.Array, ...]]:
-    """The first pictures (N, *shape), and each step's shifts (N, 2) of up to ``jitter`` pixels.
+) -> tuple[jax.Array, jax.Array]:
+    """The first pictures (N, *shape), and shifts (steps, N, 2) of up to ``jitter`` pixels.
 
     All random numbers are drawn here, once: their generator is slow to compile, and a step is
     compiled for every size.
@@ -146,9 +146,7 @@ def begin(
         # Not randint, whose second draw doubles the time to compile.
         return jnp.floor(drawn * (2 * jitter + 1)).astype(jnp.int32) - jitter
 
-    # One array a step: taking it out of a whole one later costs as much as the step does.
-    every = jnp.unstack(jax.vmap(shifts, out_axes=1)(classes))
-    return noise(first, classes, start, amount, shape), every
+    return noise(first, classes, start, amount, shape), jax.vmap(shifts, out_axes=1)(classes)
 
 
 def synthesise(
@@ -190,7 +188,9 @@ def synthesise(
 
     def climbed(part: np.ndarray) -> dict[str, np.ndarray]:
         index = engine.spread(jnp.asarray(part))
-        pixels, shifts = first(key, index, start, amount, jitter)
+        pixels, drawn = first(key, index, start, amount, jitter)
+        # To the host: taking a step's out of an array on a device costs as much as the step does.
+        shifts = np.asarray(drawn)
         for number, shape in enumerate(shapes):
             pixels = enlarge(pixels, penalties, shape=shape)
             for step in range(number * steps, (number + 1) * steps):

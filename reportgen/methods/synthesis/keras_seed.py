@@ -97,25 +97,21 @@ def begin(
 
 @dataclass(frozen=True, kw_only=True)
 class Climb:
-    """The program of one size: its steps, and on to the next size.
+    """The program of one layer and size: its steps.
 
     One compilation serves all units and step sizes of a layer. The state stays in place from step
     to step, on the device.
 
     Attributes:
       path: the layer.
-      side: of the pictures that are returned.
       narrow: for one unit, cut the layer down to it.
-      last: return finished pictures in [0, 1], black for a filter without response after all.
     """
 
     path: str
     steps: int
-    side: int
     subtract_mean: bool
     rectify: bool
     narrow: bool = False
-    last: bool = False
     name: str = "filters"
 
     def __call__(self, batch: int, model: Model, *rows: jax.Array) -> State:
@@ -124,14 +120,7 @@ class Climb:
         if self.narrow and len(channels) == 1:
             model, channels = cut(model, self.path, channels[0]), jnp.zeros_like(channels)
         step = partial(self._step, model, channels)
-        state = jax.lax.fori_loop(0, self.steps, lambda _, below: step(below), state)
-        larger = resize(standardise(state.pixels), self.side)
-        pixels = unstandardise(larger, state.pixels)
-        if not self.last:
-            return state._replace(pixels=pixels)
-        alive = state.alive & (state.loss > EPSILON)
-        pixels = jnp.where(alive[:, None, None, None], standardise(pixels), 0.0)
-        return state._replace(pixels=pixels, alive=alive)
+        return jax.lax.fori_loop(0, self.steps, lambda _, below: step(below), state)
 
     def _step(self, model: Model, channels: jax.Array, state: State) -> State:
         """The pixels move by the step size times the gradient over its root mean square."""
@@ -155,6 +144,30 @@ class Climb:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Enlarge:
+    """From one size to the next: the same program for all layers.
+
+    Attributes:
+      side: of the pictures that are returned.
+      last: return finished pictures in [0, 1], black for a filter without response after all.
+    """
+
+    side: int
+    last: bool
+    name: str = "filters"
+
+    def __call__(self, batch: int, model: Model, *rows: jax.Array) -> State:
+        state = State(*rows)
+        larger = resize(standardise(state.pixels), self.side)
+        pixels = unstandardise(larger, state.pixels)
+        if not self.last:
+            return state._replace(pixels=pixels)
+        alive = state.alive & (state.loss > EPSILON)
+        pixels = jnp.where(alive[:, None, None, None], standardise(pixels), 0.0)
+        return state._replace(pixels=pixels, alive=alive)
+
+
+@dataclass(frozen=True, kw_only=True)
 class Job:
     """What to do for each unit of a layer.
 
@@ -174,19 +187,22 @@ class Job:
     subtract_mean: bool
     rectify: bool
 
-    def climbs(self, path: str, *, narrow: bool = False) -> list[Climb]:
-        """The program of each size."""
+    def climb(self, path: str, *, narrow: bool = False) -> Climb:
+        """The program that climbs; JAX compiles it for each size."""
+        return Climb(
+            path=path,
+            steps=self.steps,
+            subtract_mean=self.subtract_mean,
+            rectify=self.rectify,
+            narrow=narrow,
+        )
+
+    def programs(self, path: str, *, narrow: bool = False) -> list[tuple[Climb, Enlarge]]:
+        """Those of each size, one behind the other."""
+        climb, last = self.climb(path, narrow=narrow), len(self.sides) - 1
         return [
-            Climb(
-                path=path,
-                steps=self.steps,
-                side=side,
-                subtract_mean=self.subtract_mean,
-                rectify=self.rectify,
-                narrow=narrow,
-                last=side_number == len(self.sides) - 1,
-            )
-            for side_number, side in enumerate(self.sides[1:], 1)
+            (climb, Enlarge(side=side, last=number == last))
+            for number, side in enumerate(self.sides[1:], 1)
         ]
 
     def begun(self, key: jax.Array, units: np.ndarray, size: int, channels: int) -> State:
@@ -228,29 +244,30 @@ def synthesise(
         pixels = job.begun(key, chosen[:1], 0, depth).pixels
         x = model.spec.normalise(pixels, subtract_mean=job.subtract_mean)
         narrow = can_cut(model, path, units[0], x)
-    climbs = job.climbs(path, narrow=narrow)
+    programs = job.programs(path, narrow=narrow)
     made = Filters(
         np.zeros((len(units), job.sides[-1], job.sides[-1], depth), np.float32),
         *(np.zeros(len(units), kind) for kind in (np.float32, bool, np.int32)),
     )
-    stages = _stages(len(climbs), len(units), ranking)
+    stages = _stages(len(programs), len(units), ranking)
     rungs = [
-        Rung(climb, min(batch, -(-most // across)))
+        Rung(program, min(batch, -(-most // across)))
         for first, stop, most in stages
-        for climb in climbs[first:stop]
+        for pair in programs[first:stop]
+        for program in pair
     ]
     climbing = np.arange(len(units))
     below: list[State] = []
     where: dict[int, tuple[int, int]] = {}
     with Ladder(engine, model, rungs) as ladder:
         for first, stop, _ in stages:
-            parts = [*batches(climbing, ladder.size(first))]
+            parts = [*batches(climbing, ladder.size(2 * first))]
             if first == 0:
                 states = (job.begun(key, chosen[full], 0, depth) for full, _ in parts)
             else:
                 states = (_together(below, [where[i] for i in full]) for full, _ in parts)
             held, place = list[State](), dict[int, tuple[int, int]]()
-            about = (model, path, job, key, narrow, rungs[first].size, across, first, stop)
+            about = (model, path, job, key, narrow, rungs[2 * first].size, across, first, stop)
             names = [(*about, chosen[full]) for full, _ in parts]
             climbed = _climbed(engine, ladder, states, names, first, stop)
             for (full, count), state in zip(parts, climbed, strict=True):
@@ -259,7 +276,7 @@ def synthesise(
                     np.asarray(array)[:count] for array in (state.loss, state.alive)
                 )
                 made.climbed[part] = stop
-                if stop == len(climbs):
+                if stop == len(programs):
                     made.pictures[part] = np.asarray(state.pixels)[:count]
                     advance(count)
                 else:
@@ -269,7 +286,7 @@ def synthesise(
             left = climbing[made.alive[climbing]]
             if ranking is not None:
                 left = ranking.keeps(stop, left, made.loss[left])
-            if stop < len(climbs):
+            if stop < len(programs):
                 advance(len(climbing) - len(left))
             climbing = left
             if not len(climbing):
@@ -277,7 +294,7 @@ def synthesise(
     if ranking is not None:
         engine.told += [
             f"filters of {path}: {line}"
-            for line in ranking.told(climbing, made.loss[climbing], len(climbs))
+            for line in ranking.told(climbing, made.loss[climbing], len(programs))
         ]
     return made
 
@@ -287,7 +304,7 @@ def trial(engine: Engine, model: Model, path: str, job: Job, key: jax.Array) -> 
     last = len(job.sides) - 2
     return Trial(
         engine,
-        replace(job.climbs(path)[last], steps=2),
+        replace(job.climb(path), steps=2),
         model,
         lambda size: job.begun(key, np.zeros(size, np.int32), last, model.spec.channels),
         (model.architecture, job.sides[last]),
@@ -313,14 +330,14 @@ def _climbed(
     first: int,
     stop: int,
 ) -> Iterator[State]:
-    """Every chunk's state at the end of some sizes.
+    """Every chunk's state at the end of some sizes, which have two rungs each.
 
     Args:
       names: what each chunk's state depends on.
     """
 
     def climb(state: State) -> dict[str, Any]:
-        for number in range(first, stop):
+        for number in range(2 * first, 2 * stop):
             state = State(*ladder.run(number, state))
         return state._asdict()
 

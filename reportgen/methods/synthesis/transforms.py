@@ -5,6 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
+from reportgen.methods.resize import resized
 from reportgen.methods.synthesis.ascent import EPSILON
 
 MID_GREY = 127.5
@@ -17,8 +18,7 @@ def resize(pictures: jax.Array, size: int | tuple[int, int]) -> jax.Array:
     sharp edge may overshoot by a few percent.
     """
     height, width = (size, size) if isinstance(size, int) else size
-    shape = (pictures.shape[0], height, width, pictures.shape[3])
-    return jax.image.resize(pictures, shape, "cubic", precision=jax.lax.Precision.HIGHEST)
+    return resized(pictures, (height, width), "bicubic")
 
 
 def standardise(pictures: jax.Array) -> jax.Array:
