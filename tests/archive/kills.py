@@ -38,7 +38,7 @@ class Outcome:
 
     Attributes:
       kills: runs that were killed.
-      whole: runs that ended well.
+      whole: reports made in spite of the kills.
       found: pieces of finished work that runs found after a kill.
       seconds: of a run without finished work.
     """
@@ -82,24 +82,29 @@ def trial(kills: int, seed: int, job: Sequence[str] = JOB, warm: bool = True) ->
                 done += 1
                 _look(home)
                 continue
-            told = (home / "output").read_text()
-            # Killed when all was done: the next run finds the report, and leaves it as it is.
-            assert code == 0 or "is archived already" in told, f"after {done} kills: {told}"
-            (report,) = _reports(home)
-            assert _bytes(report) == wanted, "other bytes than those of a run that was not killed"
-            assert verify(report) == []
-            found += _found(report)
+            found += _ended(home, code, wanted)
             whole += 1
-            _look(home)
             _forget(home)
-        if _run(home, job).wait() == 0:
-            (report,) = _reports(home)
-            assert _bytes(report) == wanted
-            found += _found(report)
-            whole += 1
+        found += _ended(home, _run(home, job).wait(), wanted)
+        whole += 1
         left = [path for path in (home / "archive").rglob("*") if path.name.startswith(".v1.")]
         assert left == [], f"what killed runs left: {left}"
     return Outcome(done, whole, found, seconds)
+
+
+def _ended(home: Path, code: int, wanted: dict[str, bytes]) -> int:
+    """What the run that made the report had found of finished work.
+
+    A run that was killed when all was done is its maker too: the next one finds the report, says
+    so, and leaves it as it is.
+    """
+    told = (home / "output").read_text()
+    assert code == 0 or "is archived already" in told, told
+    (report,) = _reports(home)
+    assert _bytes(report) == wanted, "other bytes than those of a run that was not killed"
+    assert verify(report) == []
+    _look(home)
+    return _found(report)
 
 
 def _run(home: Path, job: Sequence[str]) -> subprocess.Popen[bytes]:
@@ -165,7 +170,7 @@ def main() -> None:
     arguments = parser.parse_args()
     seen = trial(arguments.kills, arguments.seed)
     print(
-        f"{seen.kills} runs killed; {seen.whole} whole, all with the same bytes; "
+        f"{seen.kills} runs killed; {seen.whole} reports, all with the same bytes; "
         f"{seen.found} pieces of work found again; {seen.seconds:.1f} s without a kill"
     )
 
