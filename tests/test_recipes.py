@@ -14,13 +14,13 @@ import pytest
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read by Keras when it is first imported
 
 README = Path(__file__).parents[1] / "README.md"
-# The cheapest form of what every method does.
 # One of each kind that differs in what it asks of a network.
 MAPS = ("saliency", "lrp", "gradcam")
 METHODS = (
     *("summary", "predictions", "weights", "activations", "filters", "class_images", "units"),
     *MAPS,
 )
+# The cheapest form of what every method does.
 QUICK = (
     f"method=[{','.join(METHODS)}]",
     "data.count=20",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 
 from reportgen.audits.base import Audit, Measure
-from reportgen.core.errors import NotApplicableError
+from reportgen.audits.by_class import ADVICE, judged_classes
 from reportgen.core.settings import Count, settings
 
 if TYPE_CHECKING:
@@ -24,23 +24,14 @@ class ClassAccuracy(Audit):
     """
 
     title: ClassVar[str] = "Accuracy of each class"
-    advice: ClassVar[str] = (
-        "Look at the confusion matrix: two classes taken for each other may have their names or "
-        "outputs swapped."
-    )
+    advice: ClassVar[str] = ADVICE
     lower_is_worse: ClassVar[bool] = True
 
     images: Count
 
     def measure(self, evidence: Evidence) -> Iterator[Measure]:
         labels, predicted = evidence.labels, evidence.logits.argmax(axis=-1)
-        classes, counts = np.unique(labels, return_counts=True)
-        enough = classes[counts >= self.images]
-        if not enough.size:
-            raise NotApplicableError(
-                f"No class has {self.images} images; the largest has {counts.max()}."
-            )
-        for index in enough.tolist():
+        for index in judged_classes(labels, self.images):
             own = predicted[labels == index]
             hits, name = int((own == index).sum()), evidence.model.classes[index]
             taken = np.bincount(own[own != index]) if hits < len(own) else np.zeros(1)

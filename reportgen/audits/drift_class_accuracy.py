@@ -5,11 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import ClassVar
 
-import numpy as np
-
 from reportgen.audits.base import Measure
+from reportgen.audits.by_class import ADVICE, judged_classes
 from reportgen.audits.pair import DriftAudit, Pair
-from reportgen.core.errors import NotApplicableError
 from reportgen.core.settings import Count, settings
 
 
@@ -22,24 +20,14 @@ class DriftClassAccuracy(DriftAudit):
     """
 
     title: ClassVar[str] = "Loss of accuracy of each class"
-    advice: ClassVar[str] = (
-        "Look at the confusion matrix: two classes taken for each other may have their names or "
-        "outputs swapped."
-    )
+    advice: ClassVar[str] = ADVICE
 
     images: Count
 
     def compare(self, pair: Pair) -> Iterator[Measure]:
         found = pair.answered
         labels = found.labels[:, 1]
-        classes, counts = np.unique(labels, return_counts=True)
-        enough = classes[counts >= self.images]
-        if not enough.size:
-            raise NotApplicableError(
-                f"No class has {self.images} images that both reports have; the largest has "
-                f"{counts.max()}."
-            )
-        for index in enough.tolist():
+        for index in judged_classes(labels, self.images, " that both reports have"):
             own = found.right[labels == index]
             before, after = (int(hits) for hits in own.sum(axis=0))
             name = pair.candidate.model.classes[index]

@@ -8,10 +8,10 @@ from pathlib import Path
 import jax
 import psutil
 
+from reportgen.core.errors import ResourceError
+
 _SHARE = 0.5  # of a machine's memory: images, results and other programs need theirs
 _DEVICE_SHARE = 0.8  # of an accelerator's: weights are there, and memory is in pieces
-
-
 _ENOUGH = 2 << 30  # bytes that a program may take, wherever there is a choice
 
 
@@ -35,6 +35,16 @@ def measured_budget(devices: tuple[jax.Device, ...]) -> int:
     if stats and "bytes_limit" in stats:
         return int(_DEVICE_SHARE * stats["bytes_limit"])
     return int(_SHARE * _machine() / len(devices))
+
+
+def no_room(program: str, size: int, why: str) -> ResourceError:
+    """What to raise where a program does not fit with ``size`` inputs at a time."""
+    hint = "Take smaller pictures or a device with more memory, or raise engine.memory_budget."
+    if size > 1:
+        hint = f"Take fewer at once: method.{program}.batch={size // 2}"
+    return ResourceError(
+        f"{program} needs more memory than there is, with {size} at a time: {why}.", hint
+    )
 
 
 def _machine() -> int:

@@ -12,9 +12,8 @@ import json
 import math
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
-from itertools import islice
 from typing import Any, Literal, NamedTuple
 
 import jax
@@ -25,7 +24,7 @@ from jax.sharding import NamedSharding, PartitionSpec
 from reportgen.core.errors import ResourceError
 from reportgen.engine.digest import digest
 from reportgen.engine.kept import Kept
-from reportgen.engine.memory import affordable, measured_budget
+from reportgen.engine.memory import affordable, measured_budget, no_room
 from reportgen.engine.programs import (
     ROWS,
     Compiled,
@@ -320,13 +319,13 @@ class Engine:
         """
         made = self._asked(program, size, model, rows)
         if made.bytes > self.budget:
-            raise _full(program, size, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
+            raise no_room(program.name, size, f"it takes {made.bytes:,} bytes, of {self.budget:,}")
         try:
             return made(model, rows)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            raise _full(program, size, "memory is full") from error
+            raise no_room(program.name, size, "memory is full") from error
 
     def among(self, count: float) -> Engine:
         """This engine, with no more devices than ``count`` rows can use."""
@@ -392,33 +391,3 @@ class Engine:
                 + (", or have fewer share it: engine.cpu_devices=1" if self.on_cpu else "."),
             )
         self.limits[program] = limit // 2
-
-
-def _full(program: Program, size: int, why: str) -> ResourceError:
-    hint = "Take smaller pictures or a device with more memory, or raise engine.memory_budget."
-    if size > 1:
-        hint = f"Take fewer at once: method.{program.name}.batch={size // 2}"
-    return ResourceError(
-        f"{program.name} needs more memory than there is, with {size} at a time: {why}.", hint
-    )
-
-
-class Replayed:
-    """A source of inputs (H, W, C) that are made one after another, of which few exist at once.
-
-    Chunks that did not fit into memory are asked for again, so the last ones are kept.
-    """
-
-    def __init__(self, inputs: Iterable[np.ndarray]) -> None:
-        self._rest = iter(inputs)
-        self._kept: deque[np.ndarray] = deque()
-        self._first = 0
-
-    def __call__(self, start: int, stop: int) -> Rows:
-        while self._first < start - IN_FLIGHT * (stop - start) and self._kept:
-            self._kept.popleft()
-            self._first += 1
-        wanted = max(0, stop - self._first - len(self._kept))
-        self._kept.extend(np.asarray(one, np.float32) for one in islice(self._rest, wanted))
-        found = list(islice(self._kept, start - self._first, stop - self._first))
-        return (np.stack(found) if found else np.zeros(0, np.float32),)

@@ -21,7 +21,8 @@ from reportgen.core.blocks import Cell, Curve, Finding, Series, Table, Text
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.report import BLOB, RANDOM
 from reportgen.core.settings import Count, settings
-from reportgen.engine.rows import Engine, Replayed
+from reportgen.engine.replayed import Replayed
+from reportgen.engine.rows import Engine
 from reportgen.methods.base import Context, Explained, Method, Result, fold_in_name
 from reportgen.methods.targets import Scores
 from reportgen.models.base import Model

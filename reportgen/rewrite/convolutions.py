@@ -3,16 +3,14 @@
 That backend has a fast convolution for channels last and kernels (H, W, I, O), and inside of loops
 it does not bring others into that form by itself: there a plain derivative takes several times as
 long. Kernels of one position are matrix products, those of 3 × 3 take fewer of them
-(``winograd.py``); of depthwise and grouped convolutions it has no fast form at all.
+(``winograd.py``); of depthwise (``depthwise.py``) and grouped ones it has no fast form at all.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from functools import partial, reduce
-from itertools import product
+from dataclasses import replace
+from functools import partial
 from typing import Any, NamedTuple
 
 import jax
@@ -21,6 +19,8 @@ from jax.custom_derivatives import SymbolicZero
 from jax.extend.core import JaxprEqn
 
 from reportgen.rewrite import winograd
+from reportgen.rewrite.depthwise import depthwise
+from reportgen.rewrite.geometry import Geometry, Sizes, placed
 from reportgen.rewrite.interpreter import shape_of
 
 # A depthwise convolution is one multiplication for each place of the kernel, up to so many.
@@ -29,8 +29,6 @@ _MOST_PLACES = 81
 # groups as well: every group is an operation of its own.
 _FEWEST_CHANNELS = 16
 _MOST_GROUPS = 16
-
-Sizes = tuple[int, ...]
 
 
 class KernelForm(NamedTuple):
@@ -68,73 +66,6 @@ class KernelForm(NamedTuple):
         kernel = kernel.reshape(*sizes, inputs, groups, outputs // groups)
         kernel = kernel.transpose(*range(rank), rank + 2, rank + 1, rank)
         return kernel.reshape(*sizes, outputs // groups, groups * inputs)
-
-
-@dataclass(frozen=True)
-class Geometry:
-    """A convolution of x (N, *directions, C) with a kernel (*directions, C / groups, outputs).
-
-    Attributes:
-      sizes: of x in each direction.
-      kernel: sizes of the kernel.
-      spread: input places are so far apart, zeros between them (``lhs_dilation``).
-      dilation: of the kernel.
-    """
-
-    sizes: Sizes
-    kernel: Sizes
-    strides: Sizes
-    padding: tuple[tuple[int, int], ...]
-    spread: Sizes
-    dilation: Sizes
-    groups: int
-    precision: Any
-
-    @property
-    def rank(self) -> int:
-        """Number of directions."""
-        return len(self.sizes)
-
-    @property
-    def reaches(self) -> Sizes:
-        """Sizes of the dilated kernel."""
-        return _apart(self.kernel, self.dilation)
-
-    @property
-    def outputs(self) -> Sizes:
-        """Sizes of the output."""
-        return tuple(
-            (size + sum(pad) - reach) // stride + 1
-            for size, pad, reach, stride in zip(
-                _apart(self.sizes, self.spread),
-                self.padding,
-                self.reaches,
-                self.strides,
-                strict=True,
-            )
-        )
-
-    def transposed(self) -> Geometry:
-        """The convolution that is this one's derivative by its input."""
-        before = [reach - 1 - pad[0] for reach, pad in zip(self.reaches, self.padding, strict=True)]
-        apart = _apart(self.outputs, self.strides)
-        after = [
-            size + reach - 1 - out - near
-            for size, reach, out, near in zip(
-                _apart(self.sizes, self.spread), self.reaches, apart, before, strict=True
-            )
-        ]
-        return replace(
-            self,
-            sizes=self.outputs,
-            strides=self.spread,
-            spread=self.strides,
-            padding=tuple(zip(before, after, strict=True)),
-        )
-
-
-def _apart(sizes: Sizes, steps: Sizes) -> Sizes:
-    return tuple((size - 1) * step + 1 for size, step in zip(sizes, steps, strict=True))
 
 
 def kernel_form(eqn: JaxprEqn) -> KernelForm | None:
@@ -268,7 +199,7 @@ def _run(geometry: Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:
         return _dense(geometry, x, kernel)
     inputs, outputs = kernel.shape[-2:]
     if 1 in (inputs, outputs // geometry.groups) and math.prod(geometry.kernel) <= _MOST_PLACES:
-        return _depthwise(geometry, x, kernel)
+        return depthwise(geometry, x, kernel)
     return _grouped(geometry, x, kernel)
 
 
@@ -293,23 +224,11 @@ def _pointwise(geometry: Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array
     """A kernel of one place, as a matrix product; its derivatives are JAX's own."""
     spread = any(step > 1 for step in geometry.spread)
     if not spread:
-        x = _placed(geometry, x)
+        x = placed(geometry, x)
     matrix = kernel.reshape(kernel.shape[-2:])
     contracted = (((x.ndim - 1,), (0,)), ((), ()))
     y = jax.lax.dot_general(x, matrix, contracted, precision=geometry.precision)
-    return _placed(geometry, y) if spread else y
-
-
-def _placed(geometry: Geometry, x: jax.Array) -> jax.Array:
-    """Input places spread out and padded, and of them those in steps of the stride."""
-    edges = ((0, 0), *geometry.padding, (0, 0))
-    steps = (1, *geometry.spread, 1)
-    config = [(*edge, step - 1) for edge, step in zip(edges, steps, strict=True)]
-    if any(part != (0, 0, 0) for part in config):
-        x = jax.lax.pad(x, jnp.zeros((), x.dtype), config)
-    if any(stride > 1 for stride in geometry.strides):
-        x = jax.lax.slice(x, (0,) * x.ndim, x.shape, (1, *geometry.strides, 1))
-    return x
+    return placed(geometry, y) if spread else y
 
 
 def _grouped(geometry: Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -325,82 +244,3 @@ def _grouped(geometry: Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:
     parts = groups // merged
     pieces = zip(jnp.split(x, parts, -1), jnp.split(kernel, parts, -1), strict=True)
     return jnp.concatenate([_dense(one, *piece) for piece in pieces], -1)
-
-
-def _depthwise(geometry: Geometry, x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Groups of one input or of one output each: a sum of products for each place of the kernel."""
-    groups, inputs = geometry.groups, kernel.shape[-2]
-    if inputs == 1:
-        x = jnp.repeat(x, kernel.shape[-1] // groups, -1)
-        return _by_places(geometry, x, kernel[..., 0, :])
-    # The other way round: what a group's inputs give is added up.
-    weights = kernel.swapaxes(-1, -2).reshape(*kernel.shape[:-2], groups * inputs)
-    y = _by_places(geometry, x, weights)
-    return y.reshape(*y.shape[:-1], groups, inputs).sum(-1)
-
-
-def _by_places(geometry: Geometry, x: jax.Array, weights: jax.Array) -> jax.Array:
-    """Channel by channel, with weights (*kernel, C)."""
-    rank = geometry.rank
-    if any(step > 1 for step in geometry.spread):
-        if all(step == 1 for step in (*geometry.strides, *geometry.dilation)):
-            return _by_phases(geometry, x, weights)
-        x = _placed(replace(geometry, strides=(1,) * rank), x)
-    else:
-        x = _padded(x, geometry.padding)
-    wide = jnp.promote_types(x.dtype, jnp.float32)  # a long sum in half precision is none
-    terms = []
-    for place in product(*map(range, geometry.kernel)):
-        starts = [i * step for i, step in zip(place, geometry.dilation, strict=True)]
-        ends = [
-            start + (count - 1) * stride + 1
-            for start, count, stride in zip(starts, geometry.outputs, geometry.strides, strict=True)
-        ]
-        part = jax.lax.slice(
-            x,
-            (0, *starts, 0),
-            (x.shape[0], *ends, x.shape[-1]),
-            (1, *geometry.strides, 1),
-        )
-        terms.append(part.astype(wide) * weights[place])
-    return reduce(jnp.add, terms).astype(x.dtype)
-
-
-def _by_phases(geometry: Geometry, x: jax.Array, weights: jax.Array) -> jax.Array:
-    """A spread input without multiplying its zeros.
-
-    Output places that are a spread apart meet the same part of the kernel.
-    """
-    rank, spread = geometry.rank, geometry.spread
-    rounds = tuple(-(-out // step) for out, step in zip(geometry.outputs, spread, strict=True))
-    phases = []
-    for phase in product(*map(range, spread)):
-        near = [pad[0] for pad in geometry.padding]
-        first = [(n - p) % s for n, p, s in zip(near, phase, spread, strict=True)]
-        part = weights[tuple(slice(f, None, s) for f, s in zip(first, spread, strict=True))]
-        before = [(n - p - f) // s for n, p, f, s in zip(near, phase, first, spread, strict=True)]
-        padding = tuple(
-            (lo, count + taps - 1 - size - lo)
-            for lo, count, taps, size in zip(
-                before, rounds, part.shape[:-1], geometry.sizes, strict=True
-            )
-        )
-        if 0 in part.shape:
-            phases.append(jnp.zeros((x.shape[0], *rounds, x.shape[-1]), x.dtype))
-            continue
-        one = replace(geometry, kernel=part.shape[:-1], padding=padding, spread=(1,) * rank)
-        phases.append(_by_places(one, x, part))
-    batch, channels = x.shape[0], x.shape[-1]
-    whole = jnp.stack(phases).reshape(*spread, batch, *rounds, channels)
-    order = [rank, *(axis for i in range(rank) for axis in (rank + 1 + i, i)), 2 * rank + 1]
-    whole = whole.transpose(order).reshape(
-        batch, *(count * step for count, step in zip(rounds, spread, strict=True)), channels
-    )
-    return whole[(slice(None), *(slice(out) for out in geometry.outputs))]
-
-
-def _padded(x: jax.Array, padding: Sequence[tuple[int, int]]) -> jax.Array:
-    if all(pad == (0, 0) for pad in padding):
-        return x
-    config = [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)]
-    return jax.lax.pad(x, jnp.zeros((), x.dtype), config)

@@ -14,7 +14,8 @@ import pytest
 from reportgen.core.errors import ResourceError
 from reportgen.engine import rows as engine_rows
 from reportgen.engine.programs import compilations
-from reportgen.engine.rows import Engine, Replayed
+from reportgen.engine.replayed import Replayed
+from reportgen.engine.rows import Engine
 
 
 @dataclass(frozen=True)
