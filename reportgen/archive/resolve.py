@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from reportgen.archive.folder import RESULTS
@@ -48,14 +48,14 @@ def resolve(name: str, archive_dir: str | Path) -> Path:
             f"{name!r} is ambiguous: in the archive {archive} it may be {_shown(found)}.",
             "Give as much of that as tells it apart.",
         )
-    if name and _there(folder / "."):
+    if name and _there(folder, Path.is_dir):
         return folder  # who reads it tells what is missing
     raise _unknown(name, archive, known)
 
 
-def _there(path: Path) -> bool:
+def _there(path: Path, kind: Callable[[Path], bool] = Path.exists) -> bool:
     try:
-        return path.exists()
+        return kind(path)
     except OSError:  # a name that is too long
         return False
 

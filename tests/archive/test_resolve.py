@@ -69,11 +69,19 @@ def test_a_path_leads_to_itself(
         ("", "There is no report"),
         ("lenet/v2/", "There is no report"),
         ("../../etc/passwd", "There is no report"),
+        ("a file", "There is no report"),
         ("x" * 300, "There is no report"),
         ("x\x00", "There is no report"),
     ],
 )
-def test_what_is_not_one_report_is_said(name: str, said: str, archive: Path) -> None:
+def test_what_is_not_one_report_is_said(
+    name: str, said: str, archive: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for place in ("a file", "etc/passwd"):
+        (tmp_path / place).parent.mkdir(exist_ok=True)
+        (tmp_path / place).write_text("no folder")
+    (tmp_path / "a" / "b").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "a" / "b" if name.startswith("..") else tmp_path)
     with pytest.raises(OutputError, match=said):
         resolve(name, archive)
 

@@ -7,8 +7,9 @@ folder the last step.
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Sequence
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +34,7 @@ def read(path: Path) -> Checkpoint:
     Raises:
       WeightsError: if the folder is damaged, or holds several items with weights.
     """
+    _hush()
     steps = _steps(path)
     kind = f"{KIND}, step {_number(steps[-1])}" if steps else KIND
     folder = _item(steps[-1] if steps else path)
@@ -47,6 +49,23 @@ def read(path: Path) -> Checkpoint:
             tensors[_name(keys)] = Tensor(leaf.shape, str(leaf.dtype), read_one)
     aside = sorted({top for top in tops if keep and top not in keep})
     return Checkpoint(kind + (f", without {', '.join(aside)}" if aside else ""), tensors)
+
+
+@lru_cache(maxsize=1)
+def _hush() -> None:
+    """Leave out of the process's error output what threads of a reading that failed still say.
+
+    Orbax reads arrays side by side and closes its event loop at the first that is damaged; those
+    that end later find it closed, each with a traceback that nobody can catch.
+    """
+    before = sys.unraisablehook
+
+    def hook(said: sys.UnraisableHookArgs) -> None:
+        closed = isinstance(said.exc_value, RuntimeError) and said.object is None
+        if not (closed and str(said.exc_value) == "Event loop is closed"):
+            before(said)
+
+    sys.unraisablehook = hook
 
 
 def _name(keys: Sequence[Any]) -> str:

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import pickle
 import re
+import sys
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from hypothesis import strategies as st
 from safetensors.numpy import save, save_file
 
 from reportgen.core.errors import WeightsError
+from reportgen.models.weights import orbax
 from reportgen.models.weights.load import place_file
 from tests.models.weights.sample import OWN, build, shapes_of, values
 from tests.models.weights.test_caffe import Writer
@@ -150,6 +153,24 @@ def test_a_damaged_orbax_folder_is_named(tmp_path: Path) -> None:
     assert re.search(r"/w is not a whole Orbax folder: ", _message(tmp_path / "w"))
     (tmp_path / "w" / "_METADATA").write_text("{")
     assert "is not a whole Orbax folder" in _message(tmp_path / "w")
+
+
+def test_threads_of_a_failed_orbax_reading_say_nothing_and_others_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", said.append)
+    orbax._hush.cache_clear()
+    test_a_damaged_orbax_folder_is_named(tmp_path)
+    hook = sys.unraisablehook
+    orbax._hush.cache_clear()  # so that the next reading hushes the hook that is there then
+    assert said == []
+    errors = (RuntimeError("Event loop is closed"), RuntimeError("other"), OSError("other"))
+    given = [SimpleNamespace(exc_value=error, object=None) for error in errors]
+    for one in given:
+        hook(one)
+    hook(own := SimpleNamespace(exc_value=errors[0], object=hook))
+    assert said == [*given[1:], own]
 
 
 @pytest.mark.parametrize("name", ["empty", "other"])
