@@ -18,7 +18,7 @@ def judged_classes(labels: np.ndarray, images: int, which: str = "") -> list[int
     Args:
       labels: classes of the images, (N,).
       images: that a class needs.
-      which: are counted, where not all of them are; ends the error's half sentence.
+      which: images are counted, in words behind "images", where that is not all of them.
 
     Raises:
       NotApplicableError: if no class has so many.

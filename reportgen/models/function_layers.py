@@ -39,6 +39,7 @@ _OPAQUE = frozenset({"cond", "while"})  # what runs inside cannot be seen
 
 
 def is_product(body: Jaxpr) -> bool:
+    """Whether a program holds a convolution or a matrix product, at any depth."""
     return any(eqn.primitive.name in _PRODUCTS for eqn in walk(body))
 
 
@@ -76,6 +77,7 @@ class Search:
     gates: dict[Any, FoundLayer | None] = field(default_factory=dict)
 
     def visit(self, eqn: JaxprEqn) -> None:
+        """Take in the next operation, and the layer that it makes or joins, if any."""
         operands = [v for v in eqn.invars if not isinstance(v, Literal)]
         data = [v for v in operands if v not in self.names]
         if not data:

@@ -92,6 +92,7 @@ def placed(geometry: Geometry, x: jax.Array) -> jax.Array:
 
 
 def padded(x: jax.Array, padding: Sequence[tuple[int, int]]) -> jax.Array:
+    """Zeros at the edges, or what a negative padding leaves of x (N, *directions, C)."""
     if all(pad == (0, 0) for pad in padding):
         return x
     config = [(0, 0, 0), *((*pad, 0) for pad in padding), (0, 0, 0)]
