@@ -33,6 +33,7 @@ from reportgen.core.cores import cores
 from reportgen.core.progress import Progress
 from reportgen.core.report import Report
 from reportgen.data.load import load_images
+from reportgen.engine.compilation_cache import cache_programs
 from reportgen.engine.cpu import divide_cpu
 from reportgen.engine.digest import code_digest, digest
 from reportgen.engine.hosts import join_hosts
@@ -192,11 +193,7 @@ def _start_jax(config: Config) -> None:
     divide_cpu(config.engine.cpu_devices)
     join_hosts(config.engine.hosts)
     if config.engine.compilation_cache:
-        cache = Path(platformdirs.user_cache_dir("reportgen")) / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(cache))
-        # Everything is kept: the many small programs of a report are its cold start.
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.0)
-        jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+        cache_programs(Path(platformdirs.user_cache_dir("reportgen")) / "xla")
 
 
 def _kept(config: Config) -> Kept:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
+import gc
 import os
+import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -12,6 +16,8 @@ from typing import Any
 
 import absl.logging
 import numpy as np
+import platformdirs
+import psutil
 import pytest
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig
@@ -28,16 +34,76 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+LEFT_OUT = ("peer", "browser", "slow")  # marks that a plain run leaves out, by ``addopts``
+MARKED = pytest.StashKey[dict[str, int]]()
+PEAKS = pytest.StashKey[list[float]]()
+ROOM = 3 << 29  # bytes of a worker, above which it lets go of compiled programs
+
+
+def pytest_deselected(items: Sequence[pytest.Item]) -> None:
+    """Count what the marks leave out; ``-k`` and the like leave out what a person knows of."""
+    for item in items:
+        counts = item.config.stash.setdefault(MARKED, {})
+        for mark in LEFT_OUT:
+            if item.get_closest_marker(mark) is not None:
+                counts[mark] = counts.get(mark, 0) + 1
+                break
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Send what only a worker knows to the process that prints."""
+    output = getattr(session.config, "workeroutput", None)
+    if output is not None:
+        output["left_out"] = session.config.stash.get(MARKED, {})
+        output["peak"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Every worker collects all tests, so that one of them tells for all."""
+    output = getattr(node, "workeroutput", {})
+    node.config.stash[MARKED] = output.get("left_out", {})
+    node.config.stash.setdefault(PEAKS, []).append(output.get("peak", 0.0))
+
+
+def pytest_terminal_summary(terminalreporter: Any, config: pytest.Config) -> None:
+    """One line on what this run left out and how it is run; one on memory."""
+    peaks = config.stash.get(PEAKS, [])
+    if peaks:
+        told = ", ".join(f"{peak:.1f}" for peak in peaks)
+        terminalreporter.write_line(f"peak memory of the workers: {told} GB")
+    counts = config.stash.get(MARKED, {})
+    if counts:
+        told = ", ".join(f"{count} {mark}" for mark, count in counts.items())
+        terminalreporter.write_line(
+            f"LEFT OUT by their marks: {told} tests. All of them: pip install -q "
+            "'.[test,peer,browser]' && pytest -m ''",
+            yellow=True,
+        )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _own_caches(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Compiled programs are kept beside the run's temporary folders, not the user's."""
+    """Results are cached beside the run's temporary folders, not the user's.
+
+    Compiled programs alone are kept between runs, in the user's cache, for all checkouts. They are
+    found by their content, JAX's version and the machine, so that none is ever stale.
+    """
+    from reportgen.engine.compilation_cache import cache_programs
+
+    programs = Path(platformdirs.user_cache_dir("reportgen-tests")) / "xla"
+    programs.mkdir(parents=True, exist_ok=True)
     shared = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         shared = shared.parent
+    (shared / "cache" / "reportgen").mkdir(parents=True, exist_ok=True)
+    with contextlib.suppress(FileExistsError):  # another worker was first
+        (shared / "cache" / "reportgen" / "xla").symlink_to(programs)
     with pytest.MonkeyPatch.context() as patch:
         for kind in ("CACHE", "STATE"):
             patch.setenv(f"XDG_{kind}_HOME", str(shared / kind.lower()))
         patch.delenv("SOURCE_DATE_EPOCH", raising=False)
+        cache_programs(programs)
         yield
 
 
@@ -50,6 +116,24 @@ def _one_device() -> None:
 
     divide_cpu(1)
     jax.devices()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _bounded_memory() -> Iterator[None]:
+    """A worker that holds much lets go of compiled programs between two files of tests."""
+    yield
+    if psutil.Process().memory_info().rss > ROOM:
+        import jax
+
+        from reportgen.engine.programs import compiled_program
+        from reportgen.models.trace import _trace
+
+        for cached in (compiled_program, _trace):
+            cached.cache_clear()
+        jax.clear_caches()
+        gc.collect()
+        with contextlib.suppress(AttributeError, OSError):  # glibc alone gives memory back
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @pytest.fixture(scope="session")

@@ -18,6 +18,8 @@ from reportgen import jobs, workers
 from reportgen.core.errors import ConfigError
 from reportgen.sweep import write_index
 
+pytestmark = pytest.mark.slow
+
 Run = Callable[..., tuple[int, str, str]]
 Machine = Callable[..., None]
 

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
+
 from tests.archive.kills import trial
+
+pytestmark = pytest.mark.slow
 
 JOB = (
     *("method=[predictions,saliency]", "data.count=8", "report.timings=false"),

@@ -17,6 +17,12 @@ import pytest
 from playwright.sync_api import Browser, Page, sync_playwright
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.browser)
+
+
 def _chromium() -> str:
     named = os.environ.get("REPORTGEN_CHROMIUM", "")
     found = named or next(filter(None, map(shutil.which, ("chromium", "google-chrome"))), "")

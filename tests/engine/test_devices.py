@@ -15,6 +15,8 @@ from reportgen.archive.folder import read_report
 from reportgen.core.blocks import Group, Heatmap, KeyValues, Montage
 from reportgen.core.report import Report
 
+pytestmark = pytest.mark.slow
+
 METHODS = (
     *("saliency", "smoothgrad", "integrated_gradients", "guided_backprop", "lrp", "gradcam"),
     *("eigencam", "scorecam", "occlusion", "rise", "road", "predictions", "units"),

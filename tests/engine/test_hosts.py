@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
 from reportgen.archive.folder import read_report
+
+pytestmark = pytest.mark.slow
 
 CHOSEN = (
     *("method=[predictions,rise]", "method.rise.masks=32", "method.rise.count=3"),

@@ -11,6 +11,8 @@ import pytest
 from reportgen.core.blocks import Curve, Histogram, Montage, Table
 from tests.experiments import classic
 
+pytestmark = pytest.mark.slow
+
 # For a batch of 50, as the notebook prints them.
 BLOBS = {
     "conv1": (50, 96, 55, 55),

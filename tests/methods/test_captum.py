@@ -137,6 +137,7 @@ def test_against_what_captum_computed(computed: Any) -> None:
         _assert_close(sampled(made[method]), np.array(values), largest, method)
 
 
+@pytest.mark.peer
 @each_network
 def test_against_captum(computed: Any) -> None:
     from tests.peers import captum_maps
@@ -148,6 +149,7 @@ def test_against_captum(computed: Any) -> None:
         _assert_close(made[method], values, np.abs(values).max(), method)
 
 
+@pytest.mark.peer
 @each_network
 def test_infidelity_against_captum(network: Any) -> None:
     """Live where it is installed, and what it once computed; of the same perturbations."""

@@ -76,6 +76,7 @@ def test_the_product(network: Any) -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
 def test_against_captum(mode: Any, opened: Callable[..., Any]) -> None:
     """SqueezeNet; Captum's nearest cell is reckoned from corners unless it is told otherwise."""

@@ -107,6 +107,7 @@ def test_an_exact_map_of_a_linear_network_predicts_every_change(
     assert result.findings == ()
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("perturbation", ["square", "gaussian"])
 @pytest.mark.parametrize("normalize", [True, False])
 def test_against_captum(perturbation: str, normalize: bool, model_of: Callable[..., Any]) -> None:

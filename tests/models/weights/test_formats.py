@@ -207,6 +207,7 @@ def _compiled(state: Any) -> Any:
     return {f"_orig_mod.{name}": value for name, value in state.items()}
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("wrap", [dict, _whole, _parallel, _compiled])
 @pytest.mark.parametrize("zipped", [True, False])
 def test_pytorch_files_round_trip_in_their_wrappers(
@@ -221,6 +222,7 @@ def test_pytorch_files_round_trip_in_their_wrappers(
     assert found.format == "PyTorch"
 
 
+@pytest.mark.peer
 def test_pytorch_bfloat16_is_read(tmp_path: Path) -> None:
     import torch
 
@@ -240,6 +242,7 @@ class Evil:
         return Path.touch, (self.path,)
 
 
+@pytest.mark.peer
 def test_a_pytorch_file_with_code_is_refused_and_not_run(tmp_path: Path) -> None:
     import torch
 
@@ -252,9 +255,7 @@ def test_a_pytorch_file_with_code_is_refused_and_not_run(tmp_path: Path) -> None
 def test_without_pytorch_the_message_says_how_to_convert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import torch
-
-    torch.save(_torch_state(), tmp_path / "w.pt")
+    (tmp_path / "w.pt").write_bytes(b"PK\x03\x04")
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(WeightsError, match=r"without torch[\s\S]*save_file\("):
         placed(tmp_path / "w.pt")

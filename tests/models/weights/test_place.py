@@ -82,6 +82,7 @@ def test_a_users_port_has_its_own_names_in_pytorch_layouts(tmp_path: Path) -> No
     assert found.scheme == "own"
 
 
+@pytest.mark.peer
 def test_a_pytorch_network_and_ours_with_its_file_give_the_same_logits(tmp_path: Path) -> None:
     import torch
 

@@ -14,6 +14,7 @@ from reportgen.models.weights.load import Naming, place_file
 from tests.models.weights.sample import shapes_of
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize(
     ("into", "transpose_kernel"),
     # Square and with transpose_kernel the shape does not tell: layouts.py says what is taken.

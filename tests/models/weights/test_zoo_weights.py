@@ -106,6 +106,7 @@ def check(match: names.Match, shapes: Mapping[str, Any], found: Mapping[str, Any
         assert shape == shapes[name].shape, (name, source)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("name", PEERS)
 def test_every_tensor_of_the_published_pytorch_network_has_its_place(name: str) -> None:
     """Names and shapes of a whole state dictionary, without its values."""
@@ -120,6 +121,7 @@ def test_every_tensor_of_the_published_pytorch_network_has_its_place(name: str) 
     assert match.scheme == ("caffe" if name in ("caffenet", "googlenet") else "torchvision")
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize(("name", "side"), [("resnet18", 64), ("squeezenet1_0", 96)])
 def test_a_pytorch_file_gives_the_same_logits_here_as_there(
     name: str, side: int, tmp_path: Path
@@ -142,6 +144,7 @@ def test_a_pytorch_file_gives_the_same_logits_here_as_there(
     close(answer(name, found.parameters, images(side)), expected)
 
 
+@pytest.mark.peer
 def test_weights_of_one_version_of_resnet50_do_not_pass_for_the_other(tmp_path: Path) -> None:
     """All names and shapes fit, and every answer would be wrong."""
     import torch

@@ -58,6 +58,7 @@ def test_against_what_pytorch_computed(computed: Any) -> None:
         _assert_close(sampled(activations[path]), values, path)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("computed", LIVE, indirect=True)
 def test_against_pytorch(computed: Any) -> None:
     from tests.peers import torch_classic
@@ -71,6 +72,7 @@ def test_against_pytorch(computed: Any) -> None:
         _assert_close(activations[ours], kept[theirs], ours)
 
 
+@pytest.mark.peer
 @pytest.mark.parametrize("computed", ["vgg16"], indirect=True)
 def test_against_keras(computed: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(os.environ, "KERAS_BACKEND", "jax")
