@@ -1,23 +1,33 @@
-"""What tests of adapters share: one input, and a jitted run of a Model."""
+"""What tests of adapters share: one input, and runs of a Model beside its framework's own."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from reportgen.models.base import Model
 
 RANDOM = np.random.default_rng(1)
-X = jnp.asarray(RANDOM.normal(size=(2, 8, 8, 3)), jnp.float32)
-LARGE = jnp.asarray(RANDOM.normal(size=(1, 12, 20, 3)), jnp.float32)
+X = RANDOM.normal(size=(2, 8, 8, 3)).astype(np.float32)
+LARGE = RANDOM.normal(size=(1, 12, 20, 3)).astype(np.float32)
+QUICKLY = {"xla_backend_optimization_level": 0}  # compiling takes longer here than running
 
 
-@jax.jit
-def run(model: Model, x: jax.Array, taps: Any = None) -> Any:
-    return model.apply(x, taps)
+def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What a function of arrays and Models returns, as NumPy arrays; all of it is one program."""
+    return jax.device_get(jax.jit(function, compiler_options=QUICKLY)(*arguments))
+
+
+def run(model: Model, x: Any = X, taps: Any = None) -> Any:
+    return at_once(lambda m, x, taps: m.apply(x, taps), model, x, taps)
+
+
+def beside(model: Model, own: Callable[..., Any], x: Any = X, taps: Any = None) -> Any:
+    """What a Model gives (scores, activations), and what ``own(parameters, x)`` returns."""
+    return at_once(lambda m, x, t: (m.apply(x, t), own(m.parameters, x)), model, x, taps)
 
 
 def assert_close(found: Any, expected: Any) -> None:

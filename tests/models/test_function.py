@@ -17,54 +17,12 @@ from reportgen.core.errors import ModelError, WeightsError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
 
-from .networks import LARGE, X, assert_close, listed, run
+from .functions import SHAPES, Function, conv, init, net, pooled, shaped, tree_of
+from .networks import LARGE, X, assert_close, at_once, beside, listed, run
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)
 
 Make = Callable[..., Model]
-Function = Callable[..., Any]
-
-
-def shaped(**shapes: Any) -> Function:
-    """An ``init`` of one's own: arrays of these shapes in a tree."""
-
-    def init(key: jax.Array) -> Any:
-        leaves, tree = jax.tree.flatten(shapes, is_leaf=lambda v: isinstance(v, tuple))
-        keys = jax.random.split(key, len(leaves))
-        arrays = [jax.random.normal(k, v) for k, v in zip(keys, leaves, strict=True)]
-        return jax.tree.unflatten(tree, arrays)
-
-    return init
-
-
-def tree_of(init: Function, parameters: dict[str, jax.Array]) -> Any:
-    """The Model's weights as the user's own tree."""
-    leaves, tree = jax.tree_util.tree_flatten_with_path(init(jax.random.key(0)))
-    names = [jax.tree_util.keystr(path, simple=True, separator=".") for path, _ in leaves]
-    return jax.tree.unflatten(tree, [parameters[name] for name in names])
-
-
-def conv(p: Any, x: jax.Array) -> jax.Array:
-    numbers = ("NHWC", "HWIO", "NHWC")
-    return lax.conv_general_dilated(x, p["w"], (1, 1), "SAME", dimension_numbers=numbers) + p["b"]
-
-
-def pooled(x: jax.Array) -> jax.Array:
-    return lax.reduce_window(x, -jnp.inf, lax.max, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
-
-
-SHAPES: dict[str, Any] = {
-    "one": {"w": (3, 3, 3, 4), "b": (4,)},
-    "two": {"w": (3, 3, 4, 4), "b": (4,)},
-    "out": [(4, 5), (5,)],
-}
-init = shaped(**SHAPES)
-
-
-def net(params: Any, x: jax.Array) -> jax.Array:
-    x = jax.nn.relu(conv(params["one"], x))
-    x = pooled(jnp.maximum(conv(params["two"], x), 0))
-    return x.mean((1, 2)) @ params["out"][0] + params["out"][1]
 
 
 NET = [
@@ -118,42 +76,40 @@ def test_layers_are_named_by_their_parameters_however_the_function_is_given(
     assert model.layer("one").parameters == (("b", (4,)), ("w", (3, 3, 3, 4)))
     assert model.layer("out").parameters == (("0", (4, 5)), ("1", (5,)))
     assert model.flops == 2 * 64 * 9 * (3 * 4 + 4 * 4) + 2 * 4 * 5
-    params, (logits, activations) = tree_of(init, model.parameters), run(model, X)
-    assert_close(logits, scale * net(params, X))
-    one = conv(params["one"], X)
-    assert_close(activations["one"], one)
-    assert_close(activations["two"], conv(params["two"], jax.nn.relu(one)))
-    assert_close(run(model, LARGE)[0], scale * net(params, LARGE))
+
+    def all_of_it(model: Model, x: jax.Array, large: jax.Array) -> Any:
+        params = tree_of(init, model.parameters)
+        one = conv(params["one"], x)
+        two = conv(params["two"], jax.nn.relu(one))
+        scores = [model.apply(v)[0] for v in (x, large)]
+        expected = [scale * net(params, v) for v in (x, large)]
+        return scores, expected, model.apply(x)[1], {"one": one, "two": two}
+
+    scores, expected, activations, by_hand = at_once(all_of_it, model, X, LARGE)
+    for found, wanted in zip(scores, expected, strict=True):
+        assert_close(found, wanted)
+    for path, wanted in by_hand.items():
+        assert_close(activations[path], wanted)
 
 
 def test_a_tap_is_what_perturbing_the_layer_by_hand_gives(opened_once: Make) -> None:
     model = opened_once(lambda: (init, jax.jit(net)))
-    params = tree_of(init, model.parameters)
-    step = jnp.asarray(np.random.default_rng(5).normal(0, 0.5, (2, 8, 8, 4)), jnp.float32)
+    step = np.random.default_rng(5).normal(0, 0.5, (2, 8, 8, 4)).astype(np.float32)
+    paths = ("one", "relu", "two")
 
-    def by_hand(one: Any, relu: Any, two: Any) -> jax.Array:
-        x = jax.nn.relu(conv(params["one"], X) + one) + relu
-        x = pooled(jax.nn.relu(conv(params["two"], x) + two))
-        return x.mean((1, 2)) @ params["out"][0] + params["out"][1]
+    def all_of_it(model: Model, x: jax.Array, step: jax.Array) -> Any:
+        params = tree_of(init, model.parameters)
 
-    for i, path in enumerate(("one", "relu", "two")):
-        steps = [step if j == i else 0.0 for j in range(3)]
-        assert_close(run(model, X, {path: step})[0], by_hand(*steps))
+        def by_hand(one: Any, relu: Any, two: Any) -> jax.Array:
+            y = jax.nn.relu(conv(params["one"], x) + one) + relu
+            y = pooled(jax.nn.relu(conv(params["two"], y) + two))
+            return y.mean((1, 2)) @ params["out"][0] + params["out"][1]
 
+        moved = [model.apply(x, {path: step})[0] for path in paths]
+        return moved, [by_hand(*(step if p == path else 0.0 for p in paths)) for path in paths]
 
-def flat(params: Any, x: jax.Array) -> jax.Array:
-    return pooled(conv(params["one"], x)).reshape(x.shape[0], -1) @ params["out"]
-
-
-@pytest.mark.parametrize("function", [flat, jax.jit(flat)], ids=["plain", "jit"])
-def test_the_front_of_a_network_takes_any_size(function: Function, opened_once: Make) -> None:
-    own = shaped(one=SHAPES["one"], out=(64, 3))
-    model = opened_once(lambda: (own, function))
-    params = tree_of(own, model.parameters)
-    assert_close(run(model, X)[0], flat(params, X))
-    assert_close(model.activation("one", LARGE), conv(params["one"], LARGE))
-    with pytest.raises(TypeError, match="dot_general"):
-        model.activation("out", LARGE)
+    for path, moved, expected in zip(paths, *at_once(all_of_it, model, X, step), strict=True):
+        np.testing.assert_allclose(moved, expected, rtol=1e-5, atol=1e-5, err_msg=path)
 
 
 def channels_first(params: Any, x: jax.Array) -> jax.Array:
@@ -181,16 +137,26 @@ def test_channels_that_come_first_inside_come_last_in_what_is_seen(opened_once: 
         ("max_pool", "pool", (4, 4, 4)),
         ("out", "dense", (5,)),
     ]
-    params, (logits, activations) = tree_of(own, model.parameters), run(model, X)
-    assert_close(logits, channels_first(params, X))
-    one = conv({"w": params["one"]["w"].transpose(2, 3, 1, 0), "b": params["one"]["b"]}, X)
-    assert_close(activations["one"], one)
-    bn = params["bn"]
-    expected = (one - bn["mean"]) / jnp.sqrt(bn["var"] + 1e-5) * bn["scale"] + bn["bias"]
-    assert_close(activations["bn"], expected)
-    step = jnp.asarray(np.random.default_rng(5).normal(0, 0.5, (2, 8, 8, 4)), jnp.float32)
-    x = pooled(jax.nn.relu(expected + step)).transpose(0, 3, 1, 2).reshape(2, -1)
-    assert_close(run(model, X, {"bn": step})[0], x @ params["out"]["w"].T)
+    step = np.random.default_rng(5).normal(0, 0.5, (2, 8, 8, 4)).astype(np.float32)
+
+    def all_of_it(model: Model, x: jax.Array, step: jax.Array) -> Any:
+        params = tree_of(own, model.parameters)
+        first, bn = params["one"], params["bn"]
+        one = conv({"w": first["w"].transpose(2, 3, 1, 0), "b": first["b"]}, x)
+        normed = (one - bn["mean"]) / jnp.sqrt(bn["var"] + 1e-5) * bn["scale"] + bn["bias"]
+        y = pooled(jax.nn.relu(normed + step)).transpose(0, 3, 1, 2).reshape(2, -1)
+        return (
+            model.apply(x),
+            (channels_first(params, x), {"one": one, "bn": normed}),
+            model.apply(x, {"bn": step})[0],
+            y @ params["out"]["w"].T,
+        )
+
+    found, wanted, moved, expected = at_once(all_of_it, model, X, step)
+    assert_close(found[0], wanted[0])
+    for path, activation in wanted[1].items():
+        assert_close(found[1][path], activation)
+    assert_close(moved, expected)
 
 
 @pytest.mark.parametrize(
@@ -214,9 +180,11 @@ def test_activations_are_layers_whose_output_is_the_activation(
 
     model = opened_once(lambda: (init, f))
     assert [layer.path for layer in model.layers] == ["one", name, "out"]
-    _, activations = run(model, X)
-    expected = activation(activations["one"])
-    assert_close(activations[name], jnp.tanh(activations["one"]) if name == "tanh" else expected)
+    wanted = jnp.tanh if name == "tanh" else activation
+    (_, activations), expected = beside(
+        model, lambda parameters, x: wanted(conv(tree_of(init, parameters)["one"], x))
+    )
+    assert_close(activations[name], expected)
 
 
 def loops(params: Any, x: jax.Array) -> jax.Array:
@@ -229,13 +197,22 @@ def test_rounds_of_a_loop_of_known_length_are_layers(opened_once: Make) -> None:
     model = opened_once(lambda: (init, loops))
     names = ["one", "two", "tanh", "two#2", "tanh#2", "two#3", "tanh#3", "out"]
     assert [layer.path for layer in model.layers] == names
-    params, (logits, activations) = tree_of(init, model.parameters), run(model, X)
-    assert_close(logits, loops(params, X))
-    assert_close(activations["two#2"], conv(params["two"], jnp.tanh(activations["two"])))
-    x = activations["two#2"] + 0.5
-    x = jnp.tanh(conv(params["two"], jnp.tanh(x) + 1)) + 2
-    moved = run(model, X, {"two#2": jnp.full((2, 8, 8, 4), 0.5)})[0]
-    assert_close(moved, x.mean((1, 2)) @ params["out"][0])
+
+    def all_of_it(model: Model, x: jax.Array) -> Any:
+        params = tree_of(init, model.parameters)
+        second = conv(params["two"], jnp.tanh(conv(params["two"], conv(params["one"], x))))
+        y = jnp.tanh(conv(params["two"], jnp.tanh(second + 0.5) + 1)) + 2
+        return (
+            model.apply(x),
+            (loops(params, x), second),
+            model.apply(x, {"two#2": jnp.full((2, 8, 8, 4), 0.5)})[0],
+            y.mean((1, 2)) @ params["out"][0],
+        )
+
+    (logits, activations), (expected, second), moved, by_hand = at_once(all_of_it, model, X)
+    assert_close(logits, expected)
+    assert_close(activations["two#2"], second)
+    assert_close(moved, by_hand)
 
 
 def scanned(params: Any, x: jax.Array) -> jax.Array:
@@ -247,13 +224,20 @@ def scanned(params: Any, x: jax.Array) -> jax.Array:
 def test_rounds_of_a_scan_over_stacked_parameters_are_layers(opened_once: Make) -> None:
     own = shaped(one=SHAPES["one"], layers={"w": (3, 3, 3, 4, 4), "b": (3, 4)}, out=(4, 5))
     model = opened_once(lambda: (own, jax.checkpoint(scanned)))
-    params, (logits, activations) = tree_of(own, model.parameters), run(model, X)
-    assert_close(logits, scanned(params, X))
-    x = activations["one"]
-    for i, path in enumerate(("layers", "layers#2", "layers#3")):
-        x = conv({name: value[i] for name, value in params["layers"].items()}, x)
-        assert_close(activations[path], x)
-        x = jnp.tanh(x)
+    paths = ("layers", "layers#2", "layers#3")
+
+    def by_hand(parameters: dict[str, jax.Array], x: jax.Array) -> Any:
+        params, kept = tree_of(own, parameters), {}
+        y = conv(params["one"], x)
+        for i, path in enumerate(paths):
+            kept[path] = conv({name: value[i] for name, value in params["layers"].items()}, y)
+            y = jnp.tanh(kept[path])
+        return scanned(params, x), kept
+
+    (logits, activations), (expected, kept) = beside(model, by_hand)
+    assert_close(logits, expected)
+    for path in paths:
+        assert_close(activations[path], kept[path])
     assert [layer.flops for layer in model.layers if "layers" in layer.path] == [18432] * 3
 
 
@@ -279,44 +263,15 @@ def test_what_runs_in_a_branch_or_a_loop_of_unknown_length_is_one_layer(
         (name, "block", (8, 8, 4)),
         ("out", "dense", (5,)),
     ]
-    params = tree_of(init, model.parameters)
-    assert_close(run(model, X)[0], function(params, X))
-    moved = run(model, X, {name: jnp.ones((2, 8, 8, 4))})[0] - run(model, X)[0]
-    np.testing.assert_allclose(moved, np.tile(params["out"][0].sum(0), (2, 1)), atol=1e-3)
 
+    def all_of_it(model: Model, x: jax.Array) -> Any:
+        moved = model.apply(x, {name: jnp.ones((2, 8, 8, 4))})[0]
+        return model.apply(x)[0], moved, function(tree_of(init, model.parameters), x)
 
-def several(params: Any, x: jax.Array) -> Any:
-    x = conv(params["one"], x).mean((1, 2))
-    return x @ params["out"][0], {"deep": [jnp.tanh(x)]}
-
-
-@pytest.mark.parametrize("output", ["0", "1.deep.0"])
-def test_an_output_is_chosen_by_place_and_key(output: str, opened_once: Make) -> None:
-    model = opened_once(lambda: (init, several), output=output)
-    first, second = several(tree_of(init, model.parameters), X)
-    assert_close(run(model, X)[0], {"0": first}.get(output, second["deep"][0]))
-
-
-@pytest.mark.parametrize(
-    ("output", "message"),
-    [
-        (
-            "",
-            "The network returns 2 arrays: 0 (5,), 1.deep.0 (4,).\nChoose one: model.output=0",
-        ),
-        (
-            "1.deep",
-            "The network has no output '1.deep': it returns 0 (5,), 1.deep.0 (4,).\n"
-            "Did you mean 1.deep.0?",
-        ),
-    ],
-)
-def test_an_output_that_is_not_there_is_refused_by_name(
-    output: str, message: str, opened_once: Make
-) -> None:
-    with pytest.raises(ModelError) as caught:
-        opened_once(lambda: (init, several), output=output)
-    assert str(caught.value) == message
+    logits, moved, expected = at_once(all_of_it, model, X)
+    assert_close(logits, expected)
+    steps = np.asarray(model.parameters["out.0"]).sum(axis=0)
+    np.testing.assert_allclose(moved - logits, np.tile(steps, (2, 1)), atol=1e-3)
 
 
 def test_parameters_of_a_function_without_init_are_those_of_the_file(
@@ -337,7 +292,7 @@ def test_parameters_of_a_function_without_init_are_those_of_the_file(
         "model.input.height=8", "model.input.width=8",
     )  # fmt: skip
     assert [layer.path for layer in model.layers] == ["w1", "tanh", "w2"]
-    hidden = np.tanh(np.asarray(X).mean((1, 2)) @ weights["w1"] + weights["b1"])
+    hidden = np.tanh(X.mean((1, 2)) @ weights["w1"] + weights["b1"])
     assert_close(run(model, X)[0], hidden @ weights["w2"] + weights["b2"])
 
 

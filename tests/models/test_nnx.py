@@ -14,8 +14,8 @@ from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
 
-from .networks import LARGE, X, assert_close, listed, run
-from .nnx_modules import Containers, Inner, Regular, conv, module_of
+from .networks import LARGE, X, assert_close, at_once, beside, listed
+from .nnx_modules import Containers, Inner, Outputs, conv, module_of
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)
 
@@ -95,74 +95,30 @@ def test_modules_are_named_by_their_place_and_computed_as_nnx_does(
 ) -> None:
     model = opened_once(network)
     assert listed(model) == LISTED[network]
-    assert_close(run(model, X)[0], module_of(network, model.parameters)(X))
+
+    def all_of_it(model: Model, images: list[jax.Array]) -> Any:
+        module = module_of(network, model.parameters)
+        return [(model.apply(x)[0], module(x)) for x in images]
+
+    for logits, expected in at_once(all_of_it, model, [X, LARGE]):
+        assert_close(logits, expected)
     assert sum(layer.parameter_count for layer in model.layers) == model.parameter_count
 
 
 def test_every_call_of_a_shared_module_has_its_own_output(opened_once: Make) -> None:
     model = opened_once(Containers)
-    module, (_, activations) = module_of(Containers, model.parameters), run(model, X)
-    x = activations["blocks.1"]
-    for path in ("first", "first#2", "first#3"):
-        x = module.first(x)
-        assert_close(activations[path], x)
-    assert [len(model.layer(p).parameters) for p in ("first", "first#2", "first#3")] == [2, 0, 0]
+    paths = ("first", "first#2", "first#3")
 
+    def own(parameters: dict[str, jax.Array], x: jax.Array) -> list[jax.Array]:
+        module = module_of(Containers, parameters)
+        for block in module.blocks:
+            x = block(x)
+        return [x := module.first(x) for _ in paths]
 
-class Train(Regular):
-    def __call__(self, x: jax.Array, train: bool = True) -> jax.Array:
-        x = self.norm(self.conv(x), use_running_average=not train)
-        return self.drop(x, deterministic=not train).mean((1, 2))
-
-
-class Deterministic(Regular):
-    def __call__(self, x: jax.Array, *, deterministic: bool) -> jax.Array:
-        x = self.norm(self.conv(x), use_running_average=deterministic)
-        return self.drop(x, deterministic=deterministic).mean((1, 2))
-
-
-class Training(Regular):
-    def __call__(self, x: jax.Array, training: bool) -> jax.Array:
-        assert not training
-        return super().__call__(x)
-
-
-class Fixed(Regular):
-    """Training is written into the calls, by name and by position."""
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.drop(self.norm(self.conv(x), False), deterministic=False).mean((1, 2))
-
-
-class Quiet(nnx.BatchNorm):
-    def __call__(self, x: jax.Array) -> jax.Array:  # type: ignore[override]
-        return super().__call__(x, use_running_average=False)
-
-
-class Inherited(Regular):
-    """A user's own class calls its parent's ``__call__`` in training mode."""
-
-    def __init__(self, rngs: nnx.Rngs) -> None:
-        super().__init__(rngs)
-        self.norm = Quiet(4, rngs=rngs)
-
-
-@pytest.mark.parametrize("network", [Train, Deterministic, Training, Fixed, Inherited])
-def test_batch_statistics_are_frozen_and_dropout_is_off_however_that_is_said(
-    network: Any, opened_once: Make
-) -> None:
-    model = opened_once(network)
-    names = {"conv.kernel", "conv.bias", "norm.scale", "norm.bias", "norm.mean", "norm.var"}
-    assert set(model.parameters) == names  # no state of random generators
-    assert [layer.kind for layer in model.layers] == ["conv", "norm", "dropout"]
-    before = {name: np.array(value) for name, value in model.parameters.items()}
-    expected = module_of(Regular, model.parameters)(X)
-    for _ in range(2):
-        logits, activations = run(model, X)
-        assert_close(logits, expected)
-        np.testing.assert_array_equal(activations["drop"], activations["norm"])
-    for name, value in before.items():
-        np.testing.assert_array_equal(model.parameters[name], value)
+    (_, activations), expected = beside(model, own)
+    for path, output in zip(paths, expected, strict=True):
+        assert_close(activations[path], output)
+    assert [len(model.layer(p).parameters) for p in paths] == [2, 0, 0]
 
 
 def test_a_module_that_refuses_evaluation_mode_is_refused(opened_once: Make) -> None:
@@ -182,108 +138,21 @@ def test_a_module_that_refuses_evaluation_mode_is_refused(opened_once: Make) -> 
     )
 
 
-class Two(nnx.Module):
-    def __init__(self, rngs: nnx.Rngs) -> None:
-        self.conv = conv(3, 4, rngs)
-        self.shift = nnx.Param(jax.numpy.ones(4))
-
-    def __call__(self, x: jax.Array) -> tuple[jax.Array, jax.Array]:
-        x = self.conv(x) + self.shift[...]
-        return nnx.relu(x), nnx.max_pool(x, (2, 2), (2, 2))
-
-
-class Outputs(nnx.Module):
-    """A block that returns a tuple, a network that returns a dictionary of all there is."""
-
-    def __init__(self, rngs: nnx.Rngs) -> None:
-        self.two = Two(rngs)
-        self.head = nnx.Linear(4, 3, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> Any:
-        first, second = self.two(x)
-        deep = first.mean((1, 2))
-        return {"logits": nnx.softmax(self.head(second.mean((1, 2)))), "aux": [{"deep": deep}]}
-
-
-@pytest.mark.parametrize("output", ["logits", "aux.0.deep"])
-def test_an_output_is_chosen_by_key_and_each_part_of_a_block_is_a_layer(
-    output: str, opened_once: Make
-) -> None:
-    model = opened_once(Outputs, output=output)
+def test_each_part_of_what_a_block_returns_is_a_layer(opened_once: Make) -> None:
+    model = opened_once(Outputs, output="logits")
     assert listed(model)[1:3] == [("two[0]", "block", (8, 8, 4)), ("two[1]", "block", (4, 4, 4))]
     # Both come of one call: its cost is that of both, and its parameters are counted once.
     assert [model.layer(f"two[{i}]").flops for i in (0, 1)] == [model.layer("two.conv").flops] * 2
     assert [model.layer(f"two[{i}]").parameter_count for i in (0, 1)] == [4, 0]
     shift = model.layer_parameters("two[0]")["shift"]
     np.testing.assert_array_equal(shift, model.parameters["two.shift"])
-    module, (scores, activations) = module_of(Outputs, model.parameters), run(model, X)
-    first, second = module.two(X)
+
+    def own(parameters: dict[str, jax.Array], x: jax.Array) -> Any:
+        module = module_of(Outputs, parameters)
+        parts = module.two(x)
+        return *parts, module.head(parts[1].mean((1, 2)))
+
+    (scores, activations), (first, second, logits) = beside(model, own)
     assert_close(activations["two[0]"], first)
     assert_close(activations["two[1]"], second)
-    returned = module(X)
-    if output == "logits":
-        assert_close(jax.nn.softmax(scores), returned["logits"])
-        assert_close(scores, module.head(second.mean((1, 2))))
-    else:
-        assert_close(scores, returned["aux"][0]["deep"])
-
-
-@pytest.mark.parametrize(
-    ("output", "message"),
-    [
-        (
-            "",
-            "The network returns 2 arrays: aux.0.deep (4,), logits (3,).\n"
-            "Choose one: model.output=aux.0.deep",
-        ),
-        (
-            "logit",
-            "The network has no output 'logit': it returns aux.0.deep (4,), logits (3,).\n"
-            "Did you mean logits?",
-        ),
-        (
-            "zzz",
-            "The network has no output 'zzz': it returns aux.0.deep (4,), logits (3,).\n"
-            "Known: aux.0.deep, logits.",
-        ),
-    ],
-)
-def test_an_output_that_is_not_there_is_refused_by_name(
-    output: str, message: str, opened_once: Make
-) -> None:
-    with pytest.raises(ModelError) as caught:
-        opened_once(Outputs, output=output)
-    assert str(caught.value) == message
-
-
-@pytest.mark.parametrize("network", [Containers, Plain, sequential])
-def test_a_network_that_pools_takes_images_of_any_size(network: Any, opened_once: Make) -> None:
-    model = opened_once(network)
-    assert_close(run(model, LARGE)[0], module_of(network, model.parameters)(LARGE))
-
-
-class Front(nnx.Module):
-    """A convolutional front, in front of a dense head that takes one size."""
-
-    def __init__(self, rngs: nnx.Rngs) -> None:
-        self.front = Inner(3, 4, rngs)
-        self.head = nnx.Linear(8 * 8 * 4, 3, rngs=rngs)
-
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return self.head(self.front(x).reshape(x.shape[0], -1))
-
-
-class JittedFront(Front):
-    @nnx.jit
-    def __call__(self, x: jax.Array) -> jax.Array:
-        return super().__call__(x)
-
-
-@pytest.mark.parametrize("network", [Front, JittedFront])
-def test_the_front_of_a_network_takes_any_size(network: Any, opened_once: Make) -> None:
-    model = opened_once(network)
-    module = module_of(network, model.parameters)
-    assert_close(run(model, X)[0], module(X))
-    assert_close(model.activation("front", LARGE), module.front(LARGE))
-    with pytest.raises(TypeError, match=r"dot_general|shape"):
-        model.activation("head", LARGE)
+    assert_close(scores, logits)

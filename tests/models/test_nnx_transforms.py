@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
@@ -14,7 +13,7 @@ from flax import nnx
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
 
-from .networks import X, assert_close, run
+from .networks import X, assert_close, at_once, beside
 from .nnx_modules import Containers, Inner, Regular, conv, module_of
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)
@@ -87,17 +86,25 @@ def test_rounds_of_a_scan_are_layers_with_slices_of_its_parameters(
     network: Any, opened_once: Make
 ) -> None:
     model = opened_once(network)
-    module, (logits, activations) = unrolled(model.parameters), run(model, X)
-    assert_close(logits, module(X))
-    x = module.stem(X)
-    for i, body in enumerate(module.layers):
+
+    def own(parameters: dict[str, jax.Array], x: jax.Array) -> Any:
+        module, convs = unrolled(parameters), []
+        y = module.stem(x)
+        for body in module.layers:
+            convs.append(body.conv(y))
+            y = body(y)
+        return module(x), convs
+
+    (logits, activations), (expected, convs) = beside(model, own)
+    assert_close(logits, expected)
+    for i, conv_output in enumerate(convs):
         suffix = f"#{i + 1}" if i else ""
-        assert_close(activations[f"layers.conv{suffix}"], body.conv(x))
-        x = body(x)
+        assert_close(activations[f"layers.conv{suffix}"], conv_output)
         layer = model.layer(f"layers.conv{suffix}")
         assert (layer.round, layer.flops) == (i, 2 * 64 * 9 * 4 * 4)
-        own = model.layer_parameters(layer.path)
-        np.testing.assert_array_equal(own["kernel"], body.conv.kernel[...])
+        kernels = model.layer_parameters(layer.path)
+        stacked = model.parameters["layers.conv.kernel"]
+        np.testing.assert_array_equal(kernels["kernel"], np.asarray(stacked)[i])
     assert sum(layer.parameter_count for layer in model.layers) == model.parameter_count
 
 
@@ -120,13 +127,18 @@ def test_layers_in_jit_and_remat_are_found_under_their_own_names(opened_once: Ma
     model = opened_once(Transformed)
     assert [layer.path for layer in model.layers] == ["a.conv", "a", "b.conv", "b", "c.conv", "c"]
     assert model.flops == 2 * 64 * 9 * (3 * 4 + 4 * 4 + 4 * 4)
-    module, (logits, activations) = module_of(Transformed, model.parameters), run(model, X)
-    assert_close(logits, module(X))
-    x = X
-    for name in "abc":
-        assert_close(activations[f"{name}.conv"], getattr(module, name).conv(x))
-        x = getattr(module, name)(x)
-        assert_close(activations[name], x)
+
+    def own(parameters: dict[str, jax.Array], x: jax.Array) -> Any:
+        module, kept, y = module_of(Transformed, parameters), {}, x
+        for name in "abc":
+            kept[f"{name}.conv"] = getattr(module, name).conv(y)
+            kept[name] = y = getattr(module, name)(y)
+        return module(x), kept
+
+    (logits, activations), (expected, kept) = beside(model, own)
+    assert_close(logits, expected)
+    for path, output in kept.items():
+        assert_close(activations[path], output)
 
 
 class Plus(nnx.Module):
@@ -157,21 +169,23 @@ def test_a_tap_is_what_perturbing_the_layer_by_hand_gives(
     network: Any, path: str, place: str, turn: int, opened_once: Make
 ) -> None:
     model = opened_once(network)
-    step = jnp.asarray(np.random.default_rng(5).normal(0, 0.1, (2, 8, 8, 4)), jnp.float32)
+    step = np.random.default_rng(5).normal(0, 0.1, (2, 8, 8, 4)).astype(np.float32)
     by_hand = unrolled if issubclass(network, Scanned) else lambda p: module_of(network, p)
-    module = by_hand(model.parameters)
     *above, last = place.split(".")
-    holder = module
-    for part in above:
-        holder = holder[int(part)] if part.isdigit() else getattr(holder, part)
-    layer = holder[int(last)] if last.isdigit() else getattr(holder, last)
-    moved = Plus(layer, step, turn)
-    if last.isdigit():
-        holder[int(last)] = moved
-    else:
-        setattr(holder, last, moved)
-        if place == "first":
-            holder.second = moved
-    logits = run(model, X, {path: step})[0]
-    assert_close(logits, module(X))
-    assert np.abs(logits - run(model, X)[0]).max() > 1e-4
+
+    def all_of_it(model: Model, x: jax.Array, step: jax.Array) -> Any:
+        module = by_hand(model.parameters)
+        holder = module
+        for part in above:
+            holder = holder[int(part)] if part.isdigit() else getattr(holder, part)
+        if last.isdigit():
+            holder[int(last)] = Plus(holder[int(last)], step, turn)
+        else:
+            setattr(holder, last, Plus(getattr(holder, last), step, turn))
+            if place == "first":
+                holder.second = holder.first
+        return model.apply(x)[0], model.apply(x, {path: step})[0], module(x)
+
+    unmoved, logits, expected = at_once(all_of_it, model, X, step)
+    assert_close(logits, expected)
+    assert np.abs(logits - unmoved).max() > 1e-4

@@ -192,7 +192,15 @@ FRAMEWORKS = {
 }
 
 
-@pytest.fixture
+# What is said of every place in a program is said of one framework's programs; of each other one,
+# all places at once, one inside of the other.
+CASES = [
+    *(("function", place) for place in PLACES),
+    *((framework, "all of them") for framework in FRAMEWORKS if framework != "function"),
+]
+
+
+@pytest.fixture(scope="module")
 def network(model_of: Callable[..., Any]) -> Callable[[str, Activation], Any]:
     def make(framework: str, activation: Activation) -> Any:
         model = model_of(FRAMEWORKS[framework](activation), SPEC)
@@ -202,30 +210,46 @@ def network(model_of: Callable[..., Any]) -> Callable[[str, Activation], Any]:
     return make
 
 
-@jax.jit
-def gradient(model: Any, x: jax.Array, targets: jax.Array) -> jax.Array:
-    return score_gradient(model, x, targets)
+@pytest.fixture(scope="module")
+def models(network: Callable[..., Any]) -> dict[tuple[str, str], Any]:
+    return {case: network(case[0], PLACES[case[1]]) for case in CASES}
 
 
+@pytest.fixture(scope="module")
+def told(models: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
+    """Of every case by rule, with "plain" for none: scores, and gradients; all in one program."""
+
+    def one(model: Any, rule: Backward | None) -> Any:
+        other = model.rewritten(RectifierRule(rule)) if rule else model
+
+        def image(given: Any) -> jax.Array:
+            return score_gradient(other, given[0][None], given[1][None])[0]
+
+        # Image by image, so that every branch is taken.
+        gradients = lax.map(image, (jnp.asarray(X), jnp.asarray(TARGETS))) if rule else None
+        return other.apply(jnp.asarray(X))[0], gradients
+
+    def run(models: Any) -> Any:
+        return [{rule or "plain": one(m, rule) for rule in (None, *RULES)} for m in models]
+
+    quickly = {"xla_backend_optimization_level": 0}
+    results = jax.jit(run, compiler_options=quickly)(list(models.values()))
+    return dict(zip(models, jax.device_get(results), strict=True))
+
+
+# Keras's variables do not speak NumPy 2 yet.
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
-@pytest.mark.parametrize("place", PLACES)
-@pytest.mark.parametrize("framework", FRAMEWORKS)
+@pytest.mark.parametrize("case", CASES, ids=" ".join)
 def test_gradients_are_those_by_hand(
-    framework: str, place: str, network: Callable[..., Any]
+    case: tuple[str, str], models: dict[Any, Any], told: dict[Any, Any]
 ) -> None:
-    model = network(framework, PLACES[place])
-    assert "ReLU" in rectifiers(model.traced())
-    scores = model.apply(jnp.asarray(X))[0]
+    assert "ReLU" in rectifiers(models[case].traced())
+    scores, _ = told[case]["plain"]
     np.testing.assert_allclose(scores, by_hand(X, "plain")[0], rtol=1e-4, atol=1e-5)
     for rule in RULES:
-        other = model.rewritten(RectifierRule(rule))
-        np.testing.assert_allclose(other.apply(jnp.asarray(X))[0], scores, rtol=1e-6, atol=1e-6)
-        # One by one, so that every branch is taken.
-        for i in range(len(X)):
-            x, target = X[i : i + 1], TARGETS[i : i + 1]
-            got = gradient(other, jnp.asarray(x), jnp.asarray(target))[0]
-            expected = by_hand(X, rule)[1][i]
-            np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+        same, gradients = told[case][rule]
+        np.testing.assert_allclose(same, scores, rtol=1e-6, atol=1e-6)
+        np.testing.assert_allclose(gradients, by_hand(X, rule)[1], rtol=1e-4, atol=1e-5)
 
 
 def test_the_three_gradients_differ() -> None:
@@ -239,18 +263,23 @@ def test_layers_of_a_rewritten_network_are_still_seen(network: Callable[..., Any
     """Methods tap and read layers of it, such as guided Grad-CAM."""
     model = network("nnx", jax.nn.relu)
     other = model.rewritten(RectifierRule("guided"))
-    x = jnp.asarray(X)
-    expected, got = model.apply(x)[1], other.apply(x)[1]
+
+    @jax.jit
+    def run(x: jax.Array) -> Any:
+        def score(taps: Any) -> jax.Array:
+            return other.apply(x, taps)[0][:, 1].sum()
+
+        slopes = jax.grad(score)({"one": jnp.zeros((6, WIDTH))})
+        return model.apply(x)[1], other.apply(x)[1], slopes["one"]
+
+    expected, got, slope = jax.device_get(run(X))
     assert list(got) == list(expected)
     for path, activation in expected.items():
         np.testing.assert_allclose(got[path], activation, rtol=1e-6, atol=1e-6)
-    taps = {"one": jnp.zeros((6, WIDTH))}
-    score = jax.grad(lambda taps: other.apply(x, taps)[0][:, 1].sum())(taps)["one"]
-    one = np.asarray(expected["one"])
-    two = np.asarray(expected["two"])
+    one, two = expected["one"], expected["two"]
     back = np.where(two > 0, np.maximum(PARAMETERS["out.kernel"][:, 1], 0), 0)
     back = np.maximum(back @ PARAMETERS["two.kernel"].T, 0)
-    np.testing.assert_allclose(score, np.where(one > 0, back, 0), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(slope, np.where(one > 0, back, 0), rtol=1e-4, atol=1e-5)
 
 
 TANH = """
