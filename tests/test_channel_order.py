@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-Run = Callable[..., tuple[int, str, str]]
 NETS = """
 from flax import nnx
 
@@ -30,8 +29,6 @@ CHOSEN = (
     "model.factory=bgr_net:Net",
     "model.input={height: 8, width: 8}",
     "data=none",
-    "method=weights",
-    "report.dir=out",
 )
 
 
@@ -39,19 +36,28 @@ CHOSEN = (
     ("preprocessing", "warned"), [("torchvision", False), ("unit", False), ("keras_caffe", True)]
 )
 def test_a_torchvision_file(
-    preprocessing: str, warned: bool, reportgen: Run, tmp_path: Path
+    preprocessing: str,
+    warned: bool,
+    composed: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    from reportgen import cards
+    from reportgen.config import read
+    from reportgen.data.load import load_images
+    from reportgen.models.load import load_model, open_network
+
     (tmp_path / "bgr_net.py").write_text(NETS)
+    monkeypatch.syspath_prepend(tmp_path)
     tensors = {
         "features.0.weight": np.ones((2, 3, 3, 3), "f4"),
         "features.0.bias": np.ones(2, "f4"),
     }
     save_file(tensors, tmp_path / "w.safetensors")
-    code, _, error = reportgen(
-        *CHOSEN, f"preprocessing={preprocessing}", "weights.path=w.safetensors"
-    )
-    assert code == 0, error
-    findings = json.loads((tmp_path / "out" / "results.json").read_text())["findings"]
-    messages = [finding["message"] for finding in findings]
+    file = f"weights.path={tmp_path / 'w.safetensors'}"
+    config = read(composed(*CHOSEN, f"preprocessing={preprocessing}", file))
+    network = open_network(config)
+    images = load_images(config.data, network.spec, network.classes, config.seed)
+    found = cards.findings(config, network, *load_model(network, config), images)
     said = "The weights have names of torchvision, whose networks take RGB; the input is BGR."
-    assert messages == ([said] if warned else [])
+    assert [finding.message for finding in found] == ([said] if warned else [])

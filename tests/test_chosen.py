@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from reportgen.archive.folder import read_report
+from reportgen.chosen import chosen_methods
 from reportgen.compose import options
+from reportgen.config import read
+from reportgen.core.errors import UserError
+
+QUICK = ("method.road.count=2", "audit=[]", "report.dir=out")
 
 
 def test_a_test_of_maps_alone_brings_its_makers(reportgen: Any, tmp_path: Path) -> None:
-    code, _, error = reportgen("method=[weights,road]", "method.road.count=2", "report.dir=out")
+    code, _, error = reportgen("method=[weights,road]", *QUICK)
     assert code == 0, error
     report = read_report(tmp_path / "out")
     assert [s.method for s in report.sections] == [
@@ -21,23 +27,23 @@ def test_a_test_of_maps_alone_brings_its_makers(reportgen: Any, tmp_path: Path) 
     assert not any(section.skipped for section in report.sections)
     assert "maps" not in report.sections[3].settings
     assert report.sections[3].command == (
-        "reportgen method.road.count=2 'method=[saliency,gradcam,road]'"
+        "reportgen method.road.count=2 'audit=[]' 'method=[saliency,gradcam,road]'"
     )
 
 
 def test_keys_of_makers_stand_under_the_test(reportgen: Any, tmp_path: Path) -> None:
     keys = ("method.road.maps.saliency.target=3", "~method.road.maps.gradcam")
-    code, _, error = reportgen("method=road", "method.road.count=2", *keys, "report.dir=out")
+    code, _, error = reportgen("method=road", *keys, *QUICK)
     assert code == 0, error
     report = read_report(tmp_path / "out")
     assert [s.method for s in report.sections] == ["saliency", "road"]
     assert report.sections[0].settings["target"] == 3
     assert "method.saliency.target=3" in report.sections[1].command
-    assert report.command.endswith("method.road.maps.saliency.target=3 '~method.road.maps.gradcam'")
+    assert "method.road.maps.saliency.target=3 '~method.road.maps.gradcam'" in report.command
 
 
 def test_makers_beside_a_test_are_the_only_ones(reportgen: Any, tmp_path: Path) -> None:
-    code, _, error = reportgen("method=[eigencam,road]", "method.road.count=2", "report.dir=out")
+    code, _, error = reportgen("method=[eigencam,road]", *QUICK)
     assert code == 0, error
     assert [s.method for s in read_report(tmp_path / "out").sections] == ["eigencam", "road"]
 
@@ -54,17 +60,9 @@ def test_makers_beside_a_test_are_the_only_ones(reportgen: Any, tmp_path: Path) 
             ("method.road.maps", "found None"),
         ),
         (
-            ("method=road", "~method.road.maps.saliency", "~method.road.maps.gradcam"),
-            ("none that makes maps is chosen", "method=[gradcam,road]"),
-        ),
-        (
             ("method=[road,infidelity]", "method.road.maps.saliency.target=true"),
             ("method.road.maps.saliency and method.infidelity.maps.saliency differ",
              "method=[saliency,road,infidelity]"),
-        ),
-        (
-            ("method=road", "+method/weights@method.road.maps.weights=weights"),
-            ("method",),
         ),
         (
             ("method=road", "method.road.maps.saliency._target_=reportgen.methods.road.ROAD"),
@@ -73,15 +71,44 @@ def test_makers_beside_a_test_are_the_only_ones(reportgen: Any, tmp_path: Path) 
     ],
 )  # fmt: skip
 def test_maps_that_cannot_be_tested_are_refused(
-    reportgen: Any, tmp_path: Path, overrides: tuple[str, ...], told: tuple[str, ...]
+    composed: Callable[..., Any], overrides: tuple[str, ...], told: tuple[str, ...]
 ) -> None:
-    code, _, error = reportgen(*overrides, "report.dir=out")
-    assert code == 2
+    with pytest.raises(UserError) as refused:
+        chosen_methods(read(composed(*overrides)), overrides)
     for part in told:
-        assert part in error
+        assert part in str(refused.value)
+
+
+def test_a_test_of_maps_that_is_left_with_none_is_refused(reportgen: Any, tmp_path: Path) -> None:
+    none = ("~method.road.maps.saliency", "~method.road.maps.gradcam")
+    code, _, error = reportgen("method=road", *none, "report.dir=out")
+    assert code == 2
+    assert "none that makes maps is chosen" in error
+    assert "method=[gradcam,road]" in error
+    code, _, error = reportgen(
+        "method=road", "+method/weights@method.road.maps.weights=weights", "report.dir=out"
+    )
+    assert code == 2
+    assert "config group 'method/weights' does not exist" in error
     assert not (tmp_path / "out").exists()
 
 
+def test_a_method_that_is_refused_is_told_on_the_page_of_the_sweep(
+    reportgen: Any, tmp_path: Path
+) -> None:
+    """LeNet's head is no pooled one, so that CAM is refused."""
+    code, _, error = reportgen(
+        "-m", "method=glob([cam,weights])", "layers=conv2", "audit=[]", "hydra.sweep.dir=all"
+    )
+    assert code == 2, error
+    assert "error: cam needs" in error
+    assert (tmp_path / "all" / "1_method=weights" / "report.html").is_file()
+    page = (tmp_path / "all" / "index.html").read_text()
+    assert page.count("exit code 2") == 1
+    assert "cam needs" in page
+
+
+@pytest.mark.slow
 def test_every_method_runs_alone_in_a_sweep(reportgen: Any, tmp_path: Path) -> None:
     code, _, error = reportgen(
         "-m", "method=glob(*)", "layers=conv2", "data.count=8", "hydra.sweep.dir=all"
