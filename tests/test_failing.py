@@ -16,7 +16,7 @@ from reportgen.methods.weights import Weights
 
 Run = Callable[..., tuple[int, str, str]]
 
-SMALL = ("method=[weights,predictions]", "layers=conv1", "data.count=4", "report.dir=out")
+SMALL = ("method=[weights,summary]", "layers=conv1", "audit=[]", "report.dir=out")
 
 
 @pytest.mark.parametrize(
@@ -37,10 +37,10 @@ def test_the_others_go_on(
     assert found == code
     folder = tmp_path / "out"
     report = json.loads((folder / "results.json").read_text())
-    weights, predictions = report["sections"]
+    weights, summary = report["sections"]
     assert (weights["failed"], weights["exit_code"], weights["blocks"]) == (told, code, [])
-    assert (predictions["failed"], predictions["exit_code"]) == ("", 0)
-    assert predictions["blocks"]
+    assert (summary["failed"], summary["exit_code"]) == ("", 0)
+    assert summary["blocks"]
     (finding,) = (one for one in report["findings"] if one["check"] == "weights")
     assert finding["severity"] == "fail"
     assert told in finding["message"]
