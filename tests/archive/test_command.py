@@ -22,7 +22,7 @@ from reportgen.core.errors import OutputError
 from .making import archived, release
 
 Run = Callable[..., tuple[int, str, str]]
-FEW = ("method=weights", "layers=conv1")
+FEW = ("method=weights", "layers=conv1", "audit=[]")
 
 
 def test_a_sweep_is_archived_verified_and_refused_the_second_time(
@@ -45,7 +45,7 @@ def test_a_sweep_is_archived_verified_and_refused_the_second_time(
     assert (folder / SUMS).read_text() == (tmp_path / "plain" / SUMS).read_text()
     assert "archive" not in (folder / "config.yaml").read_text()
     assert json.loads((folder / "results.json").read_text())["command"] == (
-        "reportgen seed=0 method=weights layers=conv1"
+        "reportgen seed=0 method=weights layers=conv1 'audit=[]'"
     )
     assert reportgen("verify", "plain")[0] == 0
     code, out, _ = reportgen("verify", "archive")

@@ -7,7 +7,8 @@ import os
 import signal
 import subprocess
 import sys
-import time
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,24 @@ from .making import archived, release, report, write
 ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
-import os, signal, sys, time
+import json, os, signal, sys, time, traceback
 from pathlib import Path
 from reportgen.archive import folder, history, index, lock, prune, release, standing
 from tests.archive.making import archived
-archive = Path(sys.argv[1])
+
+def in_a_child(code):
+    child = os.fork()
+    if child:
+        return child
+    try:
+        exec(code, globals())
+    except BaseException:
+        traceback.print_exc()
+        os._exit(1)
+    os._exit(0)
+
+def ended(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 def killed(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
@@ -46,23 +60,43 @@ def torn(file, content):
     os.write(file, content[: len(content) // 2])
     killed()
 
+for line in sys.stdin:
+    path, code = json.loads(line)
+    archive = Path(path)
+    print(ended(in_a_child(code)), flush=True)
 """
 
 
-def process(archive: Path, code: str) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-c", SCRIPT + code, str(archive)],
-        cwd=ROOT,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
+@dataclass(frozen=True)
+class Forks:
+    """Processes that have imported all they need: forks of one that has, one after the other."""
+
+    parent: subprocess.Popen[str]
+
+    def begin(self, archive: Path, code: str) -> None:
+        assert self.parent.stdin is not None
+        self.parent.stdin.write(json.dumps([str(archive), code]) + "\n")
+        self.parent.stdin.flush()
+
+    def line(self) -> str:
+        """What the process prints next; when it has ended, how."""
+        assert self.parent.stdout is not None
+        return self.parent.stdout.readline().strip()
+
+    def run(self, archive: Path, code: str) -> int:
+        self.begin(archive, code)
+        return int(self.line())
+
+    def dies(self, archive: Path, code: str) -> None:
+        assert self.run(archive, code) == -signal.SIGKILL
 
 
-def dies(archive: Path, code: str) -> None:
-    done = process(archive, code)
-    _, error = done.communicate(timeout=60)
-    assert done.returncode == -signal.SIGKILL, error
+@pytest.fixture(scope="module")
+def forks() -> Iterator[Forks]:
+    command = [sys.executable, "-c", SCRIPT]
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, cwd=ROOT, text=True, **pipes) as parent:  # type: ignore[call-overload]
+        yield Forks(parent)
 
 
 def check_whole(archive: Path) -> None:
@@ -88,9 +122,9 @@ STEPS = {
 
 
 @pytest.mark.parametrize("step", STEPS)
-def test_a_kill_while_a_report_is_archived(step: str, tmp_path: Path) -> None:
+def test_a_kill_while_a_report_is_archived(step: str, forks: Forks, tmp_path: Path) -> None:
     archived(tmp_path, "v1")
-    dies(tmp_path, f"{STEPS[step]}\narchived(archive, 'v2')")
+    forks.dies(tmp_path, f"{STEPS[step]}\narchived(archive, 'v2')")
     rebuild(tmp_path)
     check_whole(tmp_path)
     releases = [entry.release for entry in looked_at(tmp_path).live.values()]
@@ -102,9 +136,11 @@ def test_a_kill_while_a_report_is_archived(step: str, tmp_path: Path) -> None:
     assert sequences == [1, 2]
 
 
-def test_a_run_that_is_begun_again_takes_away_what_the_killed_one_left(tmp_path: Path) -> None:
-    dies(tmp_path, f"{STEPS['while computing']}\narchived(archive, 'nightly')")
-    dies(tmp_path, f"{STEPS['while computing']}\narchived(archive, 'nightly', config='b')")
+def test_a_run_that_is_begun_again_takes_away_what_the_killed_one_left(
+    forks: Forks, tmp_path: Path
+) -> None:
+    forks.dies(tmp_path, f"{STEPS['while computing']}\narchived(archive, 'nightly')")
+    forks.dies(tmp_path, f"{STEPS['while computing']}\narchived(archive, 'nightly', config='b')")
     assert len(list(tmp_path.glob("lenet/*/.*"))) == 2
     with release(tmp_path, "nightly").placed() as place:
         assert len(list(tmp_path.glob("lenet/*/.*"))) == 2  # its own, and that of another
@@ -115,10 +151,10 @@ def test_a_run_that_is_begun_again_takes_away_what_the_killed_one_left(tmp_path:
 
 @pytest.mark.parametrize("exchange", ["", "folder._exchanged = lambda *_: False\n"])
 def test_a_kill_while_a_report_is_replaced_leaves_one_of_the_two(
-    exchange: str, tmp_path: Path
+    exchange: str, forks: Forks, tmp_path: Path
 ) -> None:
     target = archived(tmp_path, "v1", accuracy=0.5)
-    dies(
+    forks.dies(
         tmp_path,
         f"{exchange}folder.shutil.rmtree = killed\n"
         + ("" if not exchange else "after(Path, 'rename')\n")
@@ -139,10 +175,10 @@ def test_a_kill_while_a_report_is_replaced_leaves_one_of_the_two(
         "prune.shutil.rmtree = killed",
     ],
 )
-def test_a_kill_while_pruning(step: str, tmp_path: Path) -> None:
+def test_a_kill_while_pruning(step: str, forks: Forks, tmp_path: Path) -> None:
     for _ in range(4):
         archived(tmp_path, "nightly")
-    dies(tmp_path, f"{step}\nprune.prune(archive, 1)")
+    forks.dies(tmp_path, f"{step}\nprune.prune(archive, 1)")
     rebuild(tmp_path)
     check_whole(tmp_path)
     found = looked_at(tmp_path)
@@ -151,43 +187,39 @@ def test_a_kill_while_pruning(step: str, tmp_path: Path) -> None:
     assert [entry.sequence for entry in found.live.values()][-1] == 4
 
 
-def test_a_killed_process_holds_no_lock(tmp_path: Path) -> None:
+def test_a_killed_process_holds_no_lock(forks: Forks, tmp_path: Path) -> None:
     holding = """
 with lock.changing(archive), lock.running(archive, 'lenet/v1/ca978112ca1b'):
-    print("held", flush=True)
+    print("held", os.getpid(), flush=True)
     time.sleep(60)
 """
-    held = process(tmp_path, holding)
-    assert held.stdout is not None
-    assert held.stdout.readline() == "held\n"
+    forks.begin(tmp_path, holding)
+    word, number = forks.line().split()
+    assert word == "held"
     with (
         pytest.raises(OutputError) as going,
         lock.running(tmp_path, "lenet/v1/ca978112ca1b"),
     ):
         pytest.fail("it is held")
-    assert f"is still going (process {held.pid} on " in going.value.message
+    assert f"is still going (process {number} on " in going.value.message
     assert ", since 20" in going.value.message
     assert "it is left alone" in going.value.message
     with pytest.raises(OutputError) as locked, lock.changing(tmp_path, patience=0.2):
         pytest.fail("it is held")
-    assert f"has been locked for 0.2 s (process {held.pid} on " in locked.value.message
-    held.kill()
-    held.communicate()
+    assert f"has been locked for 0.2 s (process {number} on " in locked.value.message
+    os.kill(int(number), signal.SIGKILL)
+    assert int(forks.line()) == -signal.SIGKILL
     archived(tmp_path, "v1")
 
 
-def test_two_processes_archive_at_once(tmp_path: Path) -> None:
-    begin = time.time() + 2.5
-    code = f"""
-while time.time() < {begin}:
-    time.sleep(0.005)
-for number in range(5):
-    archived(archive, f"v{{number}}", model=MODEL)
+def test_two_processes_archive_at_once(forks: Forks, tmp_path: Path) -> None:
+    code = """
+def five(name):
+    return f"for number in range(5): archived(archive, f'v{{number}}', model={name!r})"
+both = [in_a_child(five(name)) for name in ("a", "b")]
+assert [ended(one) for one in both] == [0, 0]
 """
-    both = [process(tmp_path, code.replace("MODEL", repr(name))) for name in ("a", "b")]
-    for one in both:
-        _, error = one.communicate(timeout=120)
-        assert one.returncode == 0, error
+    assert forks.run(tmp_path, code) == 0
     check_whole(tmp_path)
     found = list(looked_at(tmp_path).live.values())
     assert [entry.sequence for entry in found] == list(range(1, 11))

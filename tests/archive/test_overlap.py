@@ -25,6 +25,8 @@ ARGUMENTS = (
     "method=[saliency,gradcam,road]",
     "method.saliency.count=2",
     "method.gradcam.count=2",
+    "method.road.count=2",
+    "audit=[]",
     "report.timings=false",
 )
 
@@ -69,7 +71,8 @@ def test_a_methods_pictures_are_drawn_while_the_next_one_computes(
 
     monkeypatch.setattr(pictures, "encoded", tell)
     monkeypatch.setattr(GradCAM, "run", after)
-    assert cli.run([*ARGUMENTS[:3], f"report.dir={tmp_path / 'report'}"]) == 0
+    two = ("method=[saliency,gradcam]", *ARGUMENTS[1:3], "audit=[]")
+    assert cli.run([*two, f"report.dir={tmp_path / 'report'}"]) == 0
 
 
 def test_a_picture_that_fails_leaves_no_report_and_one_message(
@@ -81,7 +84,7 @@ def test_a_picture_that_fails_leaves_no_report_and_one_message(
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
     monkeypatch.setattr(pictures, "encoded", fail)
     target = tmp_path / "outputs" / "report"
-    assert cli.run(["method=weights", "layers=conv1", f"report.dir={target}"]) == 1
+    assert cli.run(["method=weights", "layers=conv1", "audit=[]", f"report.dir={target}"]) == 1
     assert "ZeroDivisionError: a planted bug" in capsys.readouterr().err
     assert list(target.parent.iterdir()) == []
 

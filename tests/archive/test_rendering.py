@@ -11,7 +11,7 @@ from reportgen.archive.folder import SUMS, read_json
 from reportgen.archive.rerender import rerender
 from reportgen.archive.verify import verify
 
-FEW = ("method=weights", "layers=conv1")
+FEW = ("method=weights", "layers=conv1", "audit=[]")
 LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 40"><path d="M0 0h120v40z"/></svg>'
 
 
