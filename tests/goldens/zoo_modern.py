@@ -25,6 +25,24 @@ from reportgen.models.load import Network, open_network
 
 PATH = Path(__file__).with_suffix(".npz")
 SAMPLES, LOGITS = 200, 20
+# Networks that are as deep and wide as it takes to have every kind of layer: what they are made of.
+NARROW: dict[str, tuple[str, ...]] = {
+    "convnext_narrow": (
+        "convnext_tiny",
+        "model.kwargs.depths=[1,1,2,1]",
+        "model.kwargs.widths=[8,16,24,32]",
+        "+model.kwargs.classes=10",
+        "model.input.height=64",
+        "model.input.width=64",
+    ),
+    "vit_narrow": (
+        "vit_b16",
+        "model.kwargs={image:32,patch:8,width:24,depth:2,heads:3,hidden:40}",
+        "+model.kwargs.classes=10",
+        "model.input.height=32",
+        "model.input.width=32",
+    ),
+}
 _RESNET = ("maxpool", "layer2.0", "layer3.1.bn2", "layer4.0.downsample.1")
 # Network to the layers whose output is kept.
 LAYERS: dict[str, tuple[str, ...]] = {
@@ -43,7 +61,14 @@ LAYERS: dict[str, tuple[str, ...]] = {
         "stages.2.blocks.4.mlp.act",
         "stages.3.blocks.2",
     ),
+    "convnext_narrow": (
+        "stages.0",
+        "stages.1.downsample.1",
+        "stages.2.blocks.1.mlp.act",
+        "stages.3.blocks.0",
+    ),
     "vit_b16": ("blocks.0", "blocks.5.attn.weights", "blocks.7.mlp.act", "norm"),
+    "vit_narrow": ("blocks.0", "blocks.1.attn.weights", "blocks.1.mlp.act", "norm"),
 }
 
 
@@ -94,8 +119,9 @@ class Case:
 @cache
 def case(name: str, *overrides: str) -> Case:
     """A network by its name; nothing large is made before it is asked for."""
+    model, *own = NARROW.get(name, (name,))
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-        config = read(compose("config", [f"model={name}", "weights=random", *overrides]))
+        config = read(compose("config", [f"model={model}", "weights=random", *own, *overrides]))
     return Case(name, open_network(config), picture(config.model.input.shape))
 
 
@@ -153,14 +179,14 @@ def torch_outputs(case: Case) -> dict[str, np.ndarray]:
         return hook
 
     for path in LAYERS[case.name]:
-        last = case.name == "vit_b16" or path.endswith("mlp.act")
+        last = case.name.startswith("vit") or path.endswith("mlp.act")
         place = TORCH_PLACES.get(path, path)
         network.get_submodule(place).register_forward_hook(keep(path, last))
     with torch.no_grad():
         outputs[""] = network(torch.from_numpy(case.x).movedim(-1, 1)).numpy()
-    if case.name == "vit_b16":
-        block = network.get_submodule(TORCH_PLACES["blocks.5.attn.weights"])
-        outputs["blocks.5.attn.weights"] = block.attention.numpy()
+    for path in outputs:
+        if path.endswith("attn.weights"):
+            outputs[path] = network.get_submodule(TORCH_PLACES[path]).attention.numpy()
     return outputs
 
 
@@ -169,10 +195,14 @@ TORCH_PLACES = {
     "stages.0": "features.1",
     "stages.1.downsample.1": "features.2.1",
     "stages.2.blocks.4.mlp.act": "features.5.4.block.4",
+    "stages.2.blocks.1.mlp.act": "features.5.1.block.4",
     "stages.3.blocks.2": "features.7.2",
+    "stages.3.blocks.0": "features.7.0",
     "blocks.0": "encoder.layers.encoder_layer_0",
     "blocks.5.attn.weights": "encoder.layers.encoder_layer_5",
+    "blocks.1.attn.weights": "encoder.layers.encoder_layer_1",
     "blocks.7.mlp.act": "encoder.layers.encoder_layer_7.mlp.1",
+    "blocks.1.mlp.act": "encoder.layers.encoder_layer_1.mlp.1",
     "norm": "encoder.ln",
 }
 KERAS_PLACES = {

@@ -11,6 +11,20 @@ import numpy as np
 import pytest
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keras's kernels are zeros at first: drawing them compiles for seconds.
+
+    Tests give networks weights of their own.
+    """
+    from keras.src.initializers.random_initializers import VarianceScaling
+
+    def zeros(_: Any, shape: tuple[int, ...], dtype: Any = None, **more: Any) -> np.ndarray:
+        return np.zeros(shape, dtype)
+
+    monkeypatch.setattr(VarianceScaling, "__call__", zeros)
+
+
 @pytest.fixture(scope="module")
 def opened_once(request: pytest.FixtureRequest) -> Callable[..., Any]:
     """A Model of what a factory returns, for the input ``SPEC`` of the test's own file.

@@ -22,7 +22,10 @@ from .networks import LARGE, X, assert_close, at_once, beside, keras_of, listed
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)
 # Keras's variables do not speak NumPy 2 yet.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.usefixtures("undrawn"),
+]
 
 Make = Callable[..., Model]
 # Of a Model: a function of its parameters and x that the framework itself evaluates.

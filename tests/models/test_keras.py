@@ -20,7 +20,10 @@ layers = keras.layers
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)
 # NumPy 2 wants of Keras's variables what they do not take.
-pytestmark = pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning"),
+    pytest.mark.usefixtures("undrawn"),
+]
 
 Make = Callable[..., Model]
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -91,6 +92,7 @@ def drawn(name: str, shape: tuple[int, ...]) -> np.ndarray:
     return values
 
 
+@cache
 def described(name: str) -> Any:
     """A network of ours without weights, to ask it what its layers are called elsewhere."""
     return nnx.eval_shape(lambda: NETWORKS[name](rngs=nnx.Rngs(0)))

@@ -156,6 +156,10 @@ def convnext_tiny(classes: int = 1000) -> ConvNeXt:
     return ConvNeXt([3, 3, 9, 3], [96, 192, 384, 768], classes)
 
 
+def convnext_narrow(classes: int = 10) -> ConvNeXt:
+    return ConvNeXt([1, 1, 2, 1], [8, 16, 24, 32], classes)
+
+
 class EncoderBlock(nn.Module):
     def __init__(self, width: int, heads: int, hidden: int) -> None:
         super().__init__()
@@ -212,6 +216,10 @@ class ViT(nn.Module):
 
 def vit_b16(classes: int = 1000) -> ViT:
     return ViT(224, 16, 768, 12, 12, 3072, classes)
+
+
+def vit_narrow(classes: int = 10) -> ViT:
+    return ViT(32, 8, 24, 2, 3, 40, classes)
 
 
 def carry(

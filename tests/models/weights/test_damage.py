@@ -94,7 +94,8 @@ def _safetensors() -> bytes:
     return save(EXPECTED)
 
 
-WHOLE = [_safetensors, _npz, _msgpack, _caffe, _torch, _keras, _archive]
+PYTORCH = pytest.param(_torch, marks=pytest.mark.peer)
+WHOLE = [_safetensors, _npz, _msgpack, _caffe, PYTORCH, _keras, _archive]
 
 
 def _message(path: Path) -> str:
@@ -122,7 +123,7 @@ def test_a_truncated_file_gives_one_message(make: Callable[[], bytes], tmp_path:
         assert str(path) in _message(path), length
 
 
-@pytest.mark.parametrize("make", [_safetensors, _npz, _msgpack, _caffe, _torch])
+@pytest.mark.parametrize("make", [_safetensors, _npz, _msgpack, _caffe, PYTORCH])
 @given(data=st.data())
 @settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
 def test_a_changed_byte_gives_weights_or_one_message(

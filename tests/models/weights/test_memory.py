@@ -82,6 +82,7 @@ def _torch(path: Path, tensors: dict[str, np.ndarray]) -> None:
     torch.save({name: torch.from_numpy(value) for name, value in tensors.items()}, path)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
 @pytest.mark.parametrize(
     ("save", "times"),
@@ -91,7 +92,7 @@ def _torch(path: Path, tensors: dict[str, np.ndarray]) -> None:
         (_msgpack, 3.4),
         (_keras, 2.2),
         (_caffe, 3.2),
-        (_torch, 2.6),
+        pytest.param(_torch, 2.6, marks=pytest.mark.peer),
     ],
 )
 def test_loading_takes_little_more_memory_than_the_parameters(

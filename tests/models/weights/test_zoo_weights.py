@@ -205,6 +205,7 @@ def test_some_tensors_of_keras_vgg16_are_placed_under_their_old_names(tmp_path: 
     assert len(found.problems) == 32 - 6
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore:__array__ implementation doesn't accept a copy")
 @pytest.mark.parametrize("ending", [".h5", ".weights.h5"])
 def test_keras_applications_resnet50_gives_the_same_logits_here_as_there(

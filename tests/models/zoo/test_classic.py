@@ -11,8 +11,11 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import pytest
+from flax import nnx
 
-from tests.peers.classic import SCHEMES, described
+from reportgen.config import read
+from reportgen.models.load import open_network
+from tests.peers.classic import NETWORKS, SCHEMES
 
 # Without batch statistics: as torchvision lists them, and as Caffe's files hold them.
 COUNTS = {
@@ -73,11 +76,21 @@ CAFFE_NAMES = {
 
 
 @pytest.fixture(scope="module")
-def model(opened: Callable[..., Any]) -> Callable[..., Any]:
+def model(composed: Callable[..., Any]) -> Callable[..., Any]:
     """A model whose parameters are shapes only, by its name and overrides."""
-    return cache(
-        lambda name, *more: jax.eval_shape(lambda: opened(f"model={name}", "weights=random", *more))
-    )
+
+    @cache
+    def make(name: str, *more: str) -> Any:
+        network = open_network(read(composed(f"model={name}", "weights=random", *more)))
+        return network.with_weights(network.adapted.shapes)
+
+    return make
+
+
+@cache
+def seven(name: str) -> Any:
+    """A network of seven classes without weights; what its layers are called is the same."""
+    return nnx.eval_shape(lambda: NETWORKS[name](classes=7, rngs=nnx.Rngs(0)))
 
 
 def _outputs(model: Any, *shape: int) -> dict[str, tuple[int, ...]]:
@@ -119,13 +132,13 @@ def test_caffenet_is_what_caffes_notebook_prints(model: Any) -> None:
 
 @pytest.mark.parametrize("name", CAFFE_NAMES)
 def test_names_in_caffe(name: str, model: Any) -> None:
-    caffe = described(name).published()["caffe"]
+    caffe = seven(name).published()["caffe"]
     assert [caffe[path] for path in _layers_with_weights(model(name))] == CAFFE_NAMES[name].split()
 
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_every_scheme_names_every_layer_with_weights_once(name: str, model: Any) -> None:
-    seen, module = model(name), described(name)
+    seen, module = model(name), seven(name)
     published = module.published()
     assert SCHEMES[name] in published
     for theirs in published.values():
@@ -137,7 +150,21 @@ def test_every_scheme_names_every_layer_with_weights_once(name: str, model: Any)
 
 @pytest.mark.parametrize("name", COUNTS)
 def test_any_number_of_classes(name: str, model: Any) -> None:
-    assert len(model(name, "+model.kwargs.classes=7").classes) == 7
+    """Of a network's parameters, those of its last layer change, and no others."""
+    found = {
+        ".".join(map(str, path)): leaf.shape
+        for path, leaf in nnx.to_flat_state(nnx.state(seven(name), nnx.Not(nnx.RngState)))
+    }
+    expected = {path: value.shape for path, value in model(name).parameters.items()}
+    last = _layers_with_weights(model(name))[-1]
+    for leaf in ("kernel", "bias"):
+        assert expected[f"{last}.{leaf}"][-1] == 1000
+        expected[f"{last}.{leaf}"] = (*expected[f"{last}.{leaf}"][:-1], 7)
+    assert found == expected
+
+
+def test_the_number_of_classes_comes_from_the_configuration(model: Any) -> None:
+    assert len(model("squeezenet1_0", "+model.kwargs.classes=7").classes) == 7
 
 
 @pytest.mark.parametrize("name", ["googlenet", "googlenet_bn", "squeezenet1_0", "squeezenet1_1"])
@@ -187,7 +214,7 @@ def test_kinds(model: Any) -> None:
     ],
 )
 def test_auxiliary_classifiers_are_known(name: str, unused: list[str]) -> None:
-    module = described(name)
+    module = seven(name)
     for tensor in unused:
         assert any(fnmatch(tensor, glob) for glob in module.ignored())
     for prefix in module.published()[SCHEMES[name]].values():

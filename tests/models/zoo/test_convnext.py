@@ -16,26 +16,41 @@ COUNT = 28_589_128
 
 
 @pytest.fixture(scope="module")
-def ran() -> Ran:
-    return run("convnext_tiny")
+def ran(request: pytest.FixtureRequest) -> Ran:
+    return run(request.param)
 
 
-def test_published_size_and_output(ran: Ran) -> None:
-    assert ran.case.count() == COUNT
-    assert_close(sampled(ran.outputs), golden("convnext_tiny"))
+def test_published_size() -> None:
+    assert case("convnext_tiny").count() == COUNT
 
 
+WIDTHS = ["convnext_narrow", pytest.param("convnext_tiny", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("ran", WIDTHS, indirect=True)
+def test_output_against_what_pytorch_computed(ran: Ran) -> None:
+    assert_close(sampled(ran.outputs), golden(ran.case.name))
+
+
+@pytest.mark.peer
+@pytest.mark.parametrize("ran", WIDTHS, indirect=True)
 def test_against_pytorch_under_torchvisions_names(ran: Ran) -> None:
     assert_close(ran.outputs, torch_outputs(ran.case))
 
 
-def test_timms_names_are_our_own(ran: Ran) -> None:
-    from tests.peers.torch_modern import carry, convnext_tiny, timm_state
+def test_timms_names_are_our_own() -> None:
+    names = case("convnext_tiny").published["timm"]
+    assert names
+    assert names == {path: path for path in names}
 
-    published = ran.case.published
-    assert published["timm"] == {path: path for path in published["timm"]}
-    state = timm_state(convnext_tiny().state_dict())
-    ours = carry(ran.case.parameters(), published["timm"])
+
+@pytest.mark.peer
+def test_timms_names_and_shapes_are_those_of_pytorchs_state() -> None:
+    from tests.peers.torch_modern import carry, convnext_narrow, timm_state
+
+    given = case("convnext_narrow")
+    state = timm_state(convnext_narrow().state_dict())
+    ours = carry(given.parameters(), given.published["timm"])
     assert {k: v.shape for k, v in ours.items()} == {k: v.shape for k, v in state.items()}
 
 

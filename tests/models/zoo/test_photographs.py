@@ -14,6 +14,7 @@ LABELS = SHARED / "models" / "imagenet_labels.json"
 PHOTOGRAPHS = SHARED / "images" / "imagenet24"
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     not (WEIGHTS.is_file() and LABELS.is_file() and PHOTOGRAPHS.is_dir()),
     reason="needs SqueezeNet's published weights and 24 photographs in ../shared",

@@ -27,17 +27,34 @@ def ran(request: pytest.FixtureRequest) -> Ran:
     return run(request.param)
 
 
-@pytest.mark.parametrize("ran", COUNTS, indirect=True)
-def test_published_size_and_output(ran: Ran) -> None:
-    assert ran.case.count() == COUNTS[ran.case.name]
+@pytest.mark.parametrize("name", COUNTS)
+def test_published_size(name: str) -> None:
+    assert case(name).count() == COUNTS[name]
+
+
+SLOW = [pytest.param(name, marks=pytest.mark.slow) for name in COUNTS if name != "resnet18"]
+
+
+@pytest.mark.parametrize("ran", ["resnet18", *SLOW], indirect=True)
+def test_output_at_full_width_against_what_the_publisher_s_network_computed(ran: Ran) -> None:
     assert_close(sampled(ran.outputs), golden(ran.case.name))
 
 
+@pytest.mark.parametrize("name", ["resnet50", "resnet50_caffe", "resnet50_keras"])
+def test_the_front_at_full_width_against_what_the_publisher_s_network_computed(name: str) -> None:
+    """The stem, and blocks of three convolutions with and without a stride, of each version."""
+    front = ("maxpool", "layer2.0")
+    kept = golden(name)
+    assert_close(sampled(run(name, front=front).outputs), {path: kept[path] for path in front})
+
+
+@pytest.mark.peer
 @pytest.mark.parametrize("ran", ["resnet18", "resnet50", "resnet50_caffe"], indirect=True)
 def test_against_pytorch(ran: Ran) -> None:
     assert_close(ran.outputs, torch_outputs(ran.case))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ran", ["resnet50_keras"], indirect=True)
 def test_against_keras(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
@@ -45,12 +62,10 @@ def test_against_keras(ran: Ran, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_head_takes_any_number_of_classes() -> None:
-    ran = run("resnet18", "+model.kwargs.classes=102")
-    assert ran.outputs[""].shape == (1, 102)
-    assert ran.case.count() == COUNTS["resnet18"] - 898 * (512 + 1)
-    deep = case("resnet152", "+model.kwargs.classes=102")
-    assert deep.network.outline.outputs == 102
-    assert deep.count() == COUNTS["resnet152"] - 898 * (2048 + 1)
+    for name, width in {"resnet18": 512, "resnet50": 2048}.items():
+        given = case(name, "+model.kwargs.classes=102")
+        assert given.network.outline.outputs == 102
+        assert given.count() == COUNTS[name] - 898 * (width + 1)
 
 
 @pytest.mark.parametrize(
@@ -66,8 +81,18 @@ def test_a_wrong_keyword_names_the_right_ones(override: str, message: str) -> No
     assert message in str(caught.value)
 
 
-def test_other_sizes_of_input_against_pytorch() -> None:
+ODD = ("model.input.height=97", "model.input.width=65")
+
+
+def test_other_sizes_of_input() -> None:
     """The network ends in a global mean; odd sides show where padding lies."""
-    ran = run("resnet18", "model.input.height=97", "model.input.width=65")
-    assert ran.outputs["maxpool"].shape == (1, 25, 17, 64)
+    shapes = {layer.path: layer.shape for layer in case("resnet18", *ODD).network.outline.layers}
+    assert shapes["maxpool"] == (25, 17, 64)
+    assert shapes["layer4.1"] == (4, 3, 512)
+    assert shapes["fc"] == (1000,)
+
+
+@pytest.mark.peer
+def test_other_sizes_of_input_against_pytorch() -> None:
+    ran = run("resnet18", *ODD)
     assert_close(ran.outputs, torch_outputs(ran.case))

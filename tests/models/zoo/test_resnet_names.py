@@ -89,7 +89,27 @@ def test_caffes_names_are_letters_at_depth_50_and_numbers_beyond() -> None:
     assert legacy == caffe
 
 
-def test_kerass_names_beyond_depth_50(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_kerass_names_are_of_stages_blocks_and_numbers() -> None:
+    """As in the files of keras.applications: the stem counts as the first stage."""
+    expected = {
+        "conv1": "conv1_conv",
+        "bn1": "conv1_bn",
+        "layer1.0.conv1": "conv2_block1_1_conv",
+        "layer1.0.downsample.0": "conv2_block1_0_conv",
+        "layer2.3.bn3": "conv3_block4_3_bn",
+        "layer3.22.conv2": "conv4_block23_2_conv",
+        "layer4.0.downsample.1": "conv5_block1_0_bn",
+        "fc": "predictions",
+    }
+    names = case("resnet101_keras").published["keras"]
+    assert expected.items() <= names.items()
+    assert len(set(names.values())) == len(names)
+
+
+@pytest.mark.slow
+def test_kerass_names_beyond_depth_50_are_those_of_keras_itself(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     import keras
 
