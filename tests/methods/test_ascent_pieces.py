@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -48,31 +50,42 @@ def test_fourier_pictures_by_hand(shape: tuple[int, int, int]) -> None:
     if channels == 3:
         waves = waves @ colour.CORRELATION.T
     expected = 255 / (1 + np.exp(-waves))
-    np.testing.assert_allclose(fourier.pictures(parts, shape)[0], expected, atol=2e-2)
+    made = jax.jit(fourier.pictures, static_argnums=1)(parts, shape)
+    np.testing.assert_allclose(made[0], expected, atol=2e-2)
 
 
 def test_fourier_starts_near_grey_and_its_gradient_is_right() -> None:
     shape = (16, 16, 3)
-    first = fourier.begin(jax.random.key(0), shape)
+    first = np.asarray(jax.jit(fourier.begin, static_argnums=1)(jax.random.key(0), shape))
     np.testing.assert_allclose(first.std(), 0.01, rtol=0.05)
-    start = np.asarray(fourier.pictures(first[None], shape))
-    assert np.abs(start - 127.5).max() < 15
-    weights = jnp.asarray(RNG.normal(size=(1, *shape)), jnp.float32)
+    weights = RNG.normal(size=shape).astype(np.float32)
 
-    def value(parts: jax.Array) -> jax.Array:
-        return (weights * fourier.pictures(parts, shape)).sum()
+    def pictures(parts: jax.Array) -> jax.Array:
+        return fourier.pictures(parts[None], shape)[0]
 
-    _check_gradient(value, first[None], 1e-3)
+    assert np.abs(_checked_gradient(pictures, weights, first, 1e-3) - 127.5).max() < 15
 
 
-def _check_gradient(
-    value: Callable[[jax.Array], jax.Array], at: jax.Array, step: float, rtol: float = 2e-2
-) -> None:
-    """The slope along a random direction, by differences of both sides."""
-    direction = jnp.asarray(RNG.normal(size=at.shape), jnp.float32)
-    slope = (jax.grad(value)(at) * direction).sum()
-    difference = (value(at + step * direction) - value(at - step * direction)) / (2 * step)
-    np.testing.assert_allclose(slope, difference, rtol=rtol)
+def _checked_gradient(
+    made: Callable[[jax.Array], jax.Array],
+    weights: np.ndarray,
+    at: np.ndarray,
+    step: float,
+    rtol: float = 2e-2,
+) -> np.ndarray:
+    """What is made; its slope along a random direction is that of differences of both sides."""
+    direction = RNG.normal(size=at.shape).astype(np.float32)
+
+    @jax.jit
+    def run(at: jax.Array) -> Any:
+        out, back = jax.vjp(made, at)
+        return out, back(jnp.asarray(weights))[0]
+
+    out, gradient = run(at)
+    ahead, behind = ((weights * run(at + sign * step * direction)[0]).sum() for sign in (1, -1))
+    slope = (np.asarray(gradient, np.float64) * direction).sum()
+    np.testing.assert_allclose(slope, (ahead - behind) / (2 * step), rtol=rtol)
+    return np.asarray(out)
 
 
 def test_maco_pictures_by_hand() -> None:
@@ -85,18 +98,14 @@ def test_maco_pictures_by_hand() -> None:
     np.testing.assert_allclose(magnitude, mean, rtol=2e-3, atol=1e-3)
 
     phases = RNG.normal(size=(2, 3, 6, 5)).astype(np.float32)
-    made = np.asarray(maco.pictures(jnp.asarray(phases), magnitude, shape))
+    weights = np.stack([images[0]] * 2) * np.float32([1, 0])[:, None, None, None]
+    made = _checked_gradient(lambda p: maco.pictures(p, magnitude, shape), weights, phases, 1e-2)
     for phase, picture in zip(phases, made, strict=True):
         phase = (phase - phase.mean()) / (phase.std() + 1e-5)
         waves = np.fft.irfft2(mean * np.exp(1j * phase), s=(6, 8)).transpose(1, 2, 0)
         waves = (waves - waves.mean()) / (waves.std() + 1e-5)
         expected = 255 / (1 + np.exp(-waves @ colour.CORRELATION.T))
         np.testing.assert_allclose(picture, expected, atol=0.2)
-    _check_gradient(
-        lambda p: (maco.pictures(p, magnitude, shape) * images[:1]).sum(),
-        jnp.asarray(phases[:1]),
-        1e-2,
-    )
 
 
 def test_magnitudes_of_another_size() -> None:
@@ -104,6 +113,13 @@ def test_magnitudes_of_another_size() -> None:
 
 
 PICTURE = RNG.uniform(0, 255, (12, 10, 3)).astype(np.float32)
+
+
+@partial(jax.jit, static_argnames=("size", "wrap"))
+def _seen(picture: Any, parts: Any, size: tuple[int, int], wrap: bool) -> jax.Array:
+    before, factor, degrees, after = parts
+    maps = views.affine(before, factor, jnp.deg2rad(degrees), after)
+    return sample(picture[None], maps[None], size, wrap=wrap)[0, 0]
 
 
 def _view(
@@ -116,13 +132,8 @@ def _view(
     after: tuple[int, int] = (0, 0),
     wrap: bool = False,
 ) -> np.ndarray:
-    maps = views.affine(
-        jnp.array([before], jnp.float32),
-        jnp.array([factor]),
-        jnp.deg2rad(jnp.array([degrees])),
-        jnp.array([after], jnp.float32),
-    )
-    return np.asarray(sample(jnp.asarray(picture)[None], maps[None], size, wrap=wrap))[0, 0]
+    parts = [np.asarray([part], np.float32) for part in (before, factor, degrees, after)]
+    return np.asarray(_seen(picture, parts, size, wrap))
 
 
 def test_a_padded_shifted_view_is_an_exact_crop() -> None:
@@ -170,20 +181,16 @@ def test_turning_is_scipy_s_rotate(degrees: float, wrap: bool) -> None:
 
 
 def test_the_gradient_of_a_view() -> None:
-    maps = views.drawn(jax.random.key(0), 1, jitter=(2, 1), zoom=(1.1,), rotate=(8.0,))
-    weights = jnp.asarray(RNG.normal(size=(1, 1, 14, 12, 3)), jnp.float32)
-    _check_gradient(
-        lambda x: (weights * sample(x, maps, (14, 12), wrap=False)).sum(),
-        jnp.asarray(PICTURE)[None],
-        1.0,
-        1e-3,
-    )
+    drawn = jax.jit(lambda key: views.drawn(key, 1, jitter=(2, 1), zoom=(1.1,), rotate=(8.0,)))
+    maps = np.asarray(drawn(jax.random.key(0)))
+    weights = RNG.normal(size=(1, 1, 14, 12, 3)).astype(np.float32)
+    seen = partial(sample, maps=maps, size=(14, 12), wrap=False)
+    _checked_gradient(seen, weights, PICTURE[None], 1.0, 1e-3)
 
 
 def test_drawn_views_cover_what_they_are_drawn_from() -> None:
-    maps = np.asarray(
-        views.drawn(jax.random.key(1), 600, jitter=(2, 0), zoom=(0.5, 2.0), rotate=(0.0, 90.0))
-    )
+    drawn = partial(views.drawn, jitter=(2, 0), zoom=(0.5, 2.0), rotate=(0.0, 90.0))
+    maps = np.asarray(jax.jit(drawn, static_argnums=1)(jax.random.key(1), 600))
     assert maps.shape == (600, 1, 2, 3)
     assert set(np.unique(maps[..., 2])) == {-2.0, -1.0, 0.0, 1.0, 2.0}
     scale = np.sqrt(np.abs(np.linalg.det(maps[:, 0, :, :2])))
@@ -197,7 +204,8 @@ def test_drawn_views_cover_what_they_are_drawn_from() -> None:
 
 
 def test_crops_shrink_from_half_to_a_twentieth() -> None:
-    maps = np.asarray(views.crops(jax.random.key(2), 50, 200, (0.5, 0.05), (60, 40), (20, 20)))
+    drawn = jax.jit(views.crops, static_argnums=(1, 2, 3, 4, 5))
+    maps = np.asarray(drawn(jax.random.key(2), 50, 200, (0.5, 0.05), (60, 40), (20, 20)))
     assert maps.shape == (50, 200, 2, 3)
     # A crop of the whole picture would step 3 rows and 2 columns at a time.
     sides = maps[..., 0, 0] / 3
@@ -214,24 +222,34 @@ def test_regularisers() -> None:
     x = RNG.normal(size=(2, 5, 4, 3))
     down = np.abs(x[:, 1:] - x[:, :-1]).sum(axis=(1, 2, 3))
     right = np.abs(x[:, :, 1:] - x[:, :, :-1]).sum(axis=(1, 2, 3))
-    pictures = jnp.asarray(x, jnp.float32)
-    np.testing.assert_allclose(absolute_variation(pictures), (down + right) / 60, rtol=1e-5)
+    found = jax.jit(lambda x: (absolute_variation(x), keras_vis_norm(x, 6.0)))(np.float32(x))
+    np.testing.assert_allclose(found[0], (down + right) / 60, rtol=1e-5)
     norm = (np.abs(x) ** 6).sum(axis=(1, 2, 3)) ** (1 / 6) / 60
-    np.testing.assert_allclose(keras_vis_norm(pictures, 6.0), norm, rtol=1e-5)
+    np.testing.assert_allclose(found[1], norm, rtol=1e-5)
 
 
 def test_neuron_and_direction() -> None:
     a = RNG.normal(size=(2, 4, 5, 3)).astype(np.float32)
-    units = jnp.array([2, 0])
-    np.testing.assert_array_equal(objectives.neuron(a, units, None), [a[0, 2, 2, 2], a[1, 2, 2, 0]])
-    np.testing.assert_array_equal(
-        objectives.neuron(a, units, (3, 1)), [a[0, 3, 1, 2], a[1, 3, 1, 0]]
-    )
     v = RNG.normal(size=(2, 3)).astype(np.float32)
+    units = np.array([2, 0])
+
+    @jax.jit
+    def run(a: jax.Array, v: jax.Array, units: jax.Array) -> Any:
+        axes = jnp.eye(3)[units]
+        return (
+            objectives.neuron(a, units, None),
+            objectives.neuron(a, units, (3, 1)),
+            objectives.direction(a, v, 0.0),
+            objectives.direction(a, v, 2.0),
+            objectives.direction(a, axes, 0.0),
+            objectives.mean_activation(a, units, rectify=False),
+        )
+
+    middle, placed, mean, alike, axis, channel = run(a, v, units)
+    np.testing.assert_array_equal(middle, [a[0, 2, 2, 2], a[1, 2, 2, 0]])
+    np.testing.assert_array_equal(placed, [a[0, 3, 1, 2], a[1, 3, 1, 0]])
     dots = [[[a[n, i, j] @ v[n] for j in range(5)] for i in range(4)] for n in range(2)]
-    np.testing.assert_allclose(
-        objectives.direction(a, v, 0.0), np.mean(dots, axis=(1, 2)), rtol=1e-4
-    )
+    np.testing.assert_allclose(mean, np.mean(dots, axis=(1, 2)), rtol=1e-4)
     expected = []
     for n in range(2):
         total = 0.0
@@ -241,32 +259,35 @@ def test_neuron_and_direction() -> None:
                 cosine = dot / np.linalg.norm(a[n, i, j]) / np.linalg.norm(v[n])
                 total += dot * max(0.1, cosine) ** 2
         expected.append(total / 20)
-    np.testing.assert_allclose(objectives.direction(a, v, 2.0), expected, rtol=1e-4)
+    np.testing.assert_allclose(alike, expected, rtol=1e-4)
     # A channel is the direction of its axis.
-    axes = np.eye(3, dtype=np.float32)[np.array([2, 0])]
-    np.testing.assert_allclose(
-        objectives.direction(a, axes, 0.0),
-        objectives.mean_activation(jnp.asarray(a), units, rectify=False),
-        rtol=1e-5,
-    )
+    np.testing.assert_allclose(axis, channel, rtol=1e-5)
 
 
 def test_likeness() -> None:
     a, b = RNG.normal(size=(2, 3, 4, 2)).astype(np.float32), np.ones((2, 3, 4, 2), np.float32)
     b[1] = a[1] * 2
+
+    @jax.jit
+    def run(a: jax.Array, b: jax.Array) -> Any:
+        dark = jax.grad(lambda x: objectives.likeness(x, b, 4.0).sum())(jnp.zeros_like(a))
+        powers = [objectives.likeness(a, b, power) for power in (0.0, 4.0)]
+        return objectives.cosines(a, b), *powers, dark
+
+    cosines, strong, alike, gradient = run(a, b)
     dots = [(x * y).sum() for x, y in zip(a, b, strict=True)]
     cosine = [d / np.linalg.norm(x) / np.linalg.norm(y) for d, x, y in zip(dots, a, b, strict=True)]
-    np.testing.assert_allclose(objectives.cosines(a, b), cosine, rtol=1e-4)
-    np.testing.assert_allclose(objectives.likeness(a, b, 0.0), dots, rtol=1e-4)
+    np.testing.assert_allclose(cosines, cosine, rtol=1e-4)
+    np.testing.assert_allclose(strong, dots, rtol=1e-4)
     expected = [d * max(0.1, c) ** 4 for d, c in zip(dots, cosine, strict=True)]
-    np.testing.assert_allclose(objectives.likeness(a, b, 4.0), expected, rtol=1e-4)
-    gradient = jax.grad(lambda x: objectives.likeness(x, b, 4.0).sum())(jnp.zeros_like(a))
+    np.testing.assert_allclose(alike, expected, rtol=1e-4)
     assert np.isfinite(gradient).all()
 
 
 def test_sameness_is_lucid_s_diversity() -> None:
     a = RNG.normal(size=(2, 3, 5, 4)).astype(np.float32)  # two units, three images of each
-    found = np.asarray(objectives.sameness(jnp.asarray(a)))
+    sameness = jax.jit(objectives.sameness)
+    found = np.asarray(sameness(a))
     for unit in range(2):
         grams = [image.T @ image for image in a[unit]]
         grams = [gram / np.linalg.norm(gram) for gram in grams]
@@ -274,20 +295,26 @@ def test_sameness_is_lucid_s_diversity() -> None:
             others = sum((grams[i] * grams[j]).sum() for j in range(3) if j != i)
             np.testing.assert_allclose(found[unit, i], others, rtol=1e-4)
     # What matters is which channels go together, not where.
-    np.testing.assert_allclose(objectives.sameness(jnp.stack([a[:, 0]] * 2, 1)), 1, rtol=1e-4)
+    moved = np.stack([a[:, 0], a[:, 0, ::-1], a[:, 0]], 1)
+    np.testing.assert_allclose(sameness(moved), 2, rtol=1e-4)
 
 
 def test_optimisers() -> None:
     gradients = [RNG.normal(size=4).astype(np.float32) for _ in range(4)]
 
     def run(name: str, rate: float, decay: float = 0.0) -> np.ndarray:
-        x = jnp.zeros(4)
         rule = ascending(name, rate, decay)  # type: ignore[arg-type]
-        state = rule.init(x)
-        for gradient in gradients:
-            updates, state = rule.update(jnp.asarray(gradient), state, x)
-            x = x + updates
-        return np.asarray(x)
+
+        @jax.jit
+        def climb(gradients: list[jax.Array]) -> jax.Array:
+            x = jnp.zeros(4)
+            state = rule.init(x)
+            for gradient in gradients:
+                updates, state = rule.update(gradient, state, x)
+                x = x + updates
+            return x
+
+        return np.asarray(climb(gradients))
 
     x, square = np.zeros(4), np.zeros(4)
     for gradient in gradients:
@@ -324,9 +351,15 @@ def test_redirected_rectifiers_lead_up_only_where_nothing_passes() -> None:
     def value(x: jax.Array) -> jax.Array:
         return jax.nn.relu(x) @ weights
 
-    plain = jax.grad(lambda x: value(x).sum())(x)
+    @jax.jit
+    def run(x: jax.Array) -> Any:
+        slopes = [
+            jax.grad(lambda x, f=f: f(x).sum())(x) for f in (value, partial(redirected, value))
+        ]
+        return *slopes, value(x), redirected(value, x)
+
+    plain, own, scores, same = run(x)
     np.testing.assert_array_equal(plain, [[0, 0, 0], [0, 1, 0]])
-    own = jax.jit(jax.grad(lambda x: redirected(value, x).sum()))(x)
     # The first image is stuck: what pushes up passes. The second keeps its own gradient.
     np.testing.assert_array_equal(own, [[3, 1, 0], [0, 1, 0]])
-    np.testing.assert_array_equal(redirected(value, x), value(x))
+    np.testing.assert_array_equal(same, scores)

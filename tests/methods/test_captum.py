@@ -55,7 +55,7 @@ GOLDEN = Path(__file__).parents[1] / "goldens" / "captum.npz"
 
 @pytest.fixture(scope="module")
 def network(
-    request: pytest.FixtureRequest, model_of: Callable[..., Any], opened: Callable[..., Any]
+    request: pytest.FixtureRequest, model_of: Callable[..., Any], shaped: Callable[..., Any]
 ) -> Any:
     """A network's name, model without weights, and weights by our names."""
     name = request.param
@@ -63,8 +63,7 @@ def network(
         model = model_of(lambda: Small(rngs=nnx.Rngs(0)), SMALL_SPEC)
         parameters = small_parameters(model.parameters)
     else:
-        # Only its shapes are asked for, so no random weights are made.
-        model = jax.eval_shape(lambda: opened(f"model={name}", "weights=random"))
+        model = shaped(f"model={name}")
         parameters = {ours: values for _, _, ours, values in carried(name, model.parameters)}
     return name, model, parameters
 
@@ -80,7 +79,9 @@ def computed(network: Any) -> Any:
         )
         given = jnp.asarray(noise, jnp.float64)
         patch.setattr(smoothgrad, "sample_noise", lambda keys, sample, shape: given[sample])
-        made = jax.jit(partial(_attributions, name))(
+        # It runs once, so that what makes it faster is not worth its time.
+        plainly = {"xla_backend_optimization_level": 0}
+        made = jax.jit(partial(_attributions, name), compiler_options=plainly)(
             model,
             jnp.asarray(x, jnp.float64),
             jnp.asarray(start, jnp.float64),
@@ -124,7 +125,11 @@ def _assert_close(ours: np.ndarray, theirs: np.ndarray, largest: float, what: st
     assert error <= 1e-6, f"{what} is off by {error:.2g} of the largest value"
 
 
-each_network = pytest.mark.parametrize("network", TARGETS, indirect=True)
+each_network = pytest.mark.parametrize(
+    "network",
+    [pytest.param(name, marks=() if name == "small" else pytest.mark.slow) for name in TARGETS],
+    indirect=True,
+)
 
 
 @each_network

@@ -23,6 +23,7 @@ from reportgen.methods.class_activation import (
     token_grid,
 )
 from reportgen.models.base import LayerInfo
+from tests.methods.drawn import drawn
 
 # What pytorch-grad-cam advises, except that maps are taken before the last pool, where they are
 # finer, as in Grad-CAM's paper.
@@ -42,20 +43,37 @@ DEFAULTS = {
     "squeezenet1_1": "fire9",
     "vgg16": "block5_conv3",
     "vgg19": "block5_conv4",
-    "vit_b16": "blocks.11.norm1",
 }
 
 
-@pytest.mark.parametrize("name", [name for name in options("model") if name != "custom"])
-def test_the_default_layer(name: str, opened: Callable[..., Any]) -> None:
-    if name == "vit_b16":  # which layers move the score is found by running it
-        model = opened("model=vit_b16", "weights=random", *SMALL_VIT)
-        assert default_layer(model) == "blocks.1.norm1"
-        return
+# Each has a sibling of the same blocks, which is looked at in every run.
+SIBLINGS = {
+    *("googlenet_bn", "squeezenet1_1", "vgg19", "resnet34", "resnet50_caffe"),
+    *(f"resnet{depth}{peer}" for depth in (101, 152) for peer in ("", "_keras")),
+}
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name in SIBLINGS else ())
+        for name in options("model")
+        if name not in ("custom", "vit_b16")
+    ],
+)
+def test_the_default_layer(name: str, shaped: Callable[..., Any]) -> None:
     # The deepest differ from the one of 50 in how often a stage's block is repeated.
     depth = ["model.kwargs.depth=50"] if "101" in name or "152" in name else []
-    model = jax.eval_shape(lambda: opened(f"model={name}", "weights=random", *depth))
-    assert default_layer(model) == DEFAULTS[name]
+    assert default_layer(shaped(f"model={name}", *depth)) == DEFAULTS[name]
+
+
+def test_the_default_layer_of_a_transformer_is_found_by_running_it(vit: Any) -> None:
+    """Which layers move the score is not to be seen from their shapes."""
+    assert default_layer(vit) == "blocks.1.norm1"
+
+
+def test_every_network_has_a_default_layer_here() -> None:
+    assert {*DEFAULTS, "custom", "vit_b16"} == set(options("model"))
 
 
 SMALL_VIT = (
@@ -65,14 +83,14 @@ SMALL_VIT = (
 
 
 @pytest.fixture(scope="module")
-def vit(opened: Callable[..., Any]) -> Any:
+def vit(shaped: Callable[..., Any]) -> Any:
     """A narrow vision transformer: 14 × 14 patches and a class token."""
-    return opened("model=vit_b16", "weights=random", *SMALL_VIT)
+    model = shaped("model=vit_b16", *SMALL_VIT)
+    return model.with_parameters(drawn(model.parameters))
 
 
-def test_class_maps_are_taken_on_demand(opened: Callable[..., Any]) -> None:
-    model = jax.eval_shape(lambda: opened("model=squeezenet1_0", "weights=random"))
-    assert default_layer(model, class_maps=True) == "conv10"
+def test_class_maps_are_taken_on_demand(shaped: Callable[..., Any]) -> None:
+    assert default_layer(shaped("model=squeezenet1_0"), class_maps=True) == "conv10"
 
 
 @pytest.mark.parametrize(
@@ -127,29 +145,42 @@ def test_a_patch_of_the_image_lights_its_cell(vit: Any) -> None:
     """From pixels to cell: what changes in patch (3, 11) changes that token of the embedding."""
     x = np.zeros((1, 224, 224, 3), np.float32)
     x[0, 3 * 16 : 4 * 16, 11 * 16 : 12 * 16] = 1
-    found, blank = (
-        placed(vit.activation("blocks.0.norm1", jnp.asarray(v)), 224, 224) for v in (x, 0 * x)
-    )
-    changed = np.abs(np.asarray(found - blank)).sum(axis=-1) > 1e-6
-    assert np.argwhere(changed).tolist() == [[0, 3, 11]]
+    maps = jax.jit(lambda m, x: placed(m.activation("blocks.0.norm1", x), 224, 224))
+    found, blank = np.asarray(maps(vit, np.concatenate([x, 0 * x])))
+    changed = np.abs(found - blank).sum(axis=-1) > 1e-6
+    assert np.argwhere(changed).tolist() == [[3, 11]]
 
 
-@pytest.mark.parametrize("path", ["conv1", "conv2", "pool2"])
-def test_the_gradient_against_differences(path: str, lenet: Any) -> None:
+def test_the_gradient_against_differences(lenet: Any) -> None:
+    rng = np.random.default_rng(1)
     # Noise, since a flat background ties in the pools, where no gradient exists to compare with.
-    x = jax.random.uniform(jax.random.key(1), (3, 28, 28, 1))
-    targets = jnp.array([4, 0, 7])
-    activation, gradient = jax.jit(capture, static_argnums=1)(lenet, path, x, targets)
-    shape = (3, *lenet.layer(path).shape)
-    assert activation.shape == gradient.shape == shape
-    np.testing.assert_allclose(activation, lenet.apply(x)[1][path], rtol=1e-5, atol=1e-5)
-    step = 1e-3 * np.random.default_rng(0).normal(size=shape)
-    up, down = (
-        lenet.apply(x, {path: jnp.asarray(sign * step, jnp.float32)})[0] for sign in (1, -1)
-    )
-    change = np.asarray((up - down) / 2)[np.arange(3), np.asarray(targets)]
-    expected = (np.asarray(gradient) * step).sum(axis=(1, 2, 3))
-    np.testing.assert_allclose(expected, change, rtol=0.02, atol=1e-4)
+    x, targets = rng.uniform(0, 1, (3, 28, 28, 1)).astype(np.float32), np.array([4, 0, 7])
+    paths = ("conv1", "conv2", "pool2")
+
+    @jax.jit
+    def seen(model: Any, x: jax.Array) -> Any:
+        return [capture(model, path, x, jnp.asarray(targets)) for path in paths], model.apply(x)[1]
+
+    @jax.jit
+    def moved(model: Any, x: jax.Array, steps: dict[str, jax.Array]) -> Any:
+        return {path: model.apply(x, {path: step})[0] for path, step in steps.items()}
+
+    captured, activations = seen(lenet, x)
+    gradients = {path: np.asarray(c.gradient) for path, c in zip(paths, captured, strict=True)}
+    # Partly uphill, so that rounding is small beside the change.
+    steps = {
+        path: np.float32(1e-3 * (g / g.std() + rng.normal(size=g.shape)))
+        for path, g in gradients.items()
+    }
+    twice = np.concatenate([x, x])
+    scores = moved(lenet, twice, {path: np.concatenate([s, -s]) for path, s in steps.items()})
+    for path, (activation, gradient) in zip(paths, captured, strict=True):
+        assert activation.shape == gradient.shape == (3, *lenet.layer(path).shape)
+        np.testing.assert_allclose(activation, activations[path], rtol=1e-5, atol=1e-5)
+        up, down = np.asarray(scores[path]).reshape(2, 3, 10)
+        change = ((up - down) / 2)[np.arange(3), targets]
+        expected = (gradients[path] * steps[path]).sum(axis=(1, 2, 3))
+        np.testing.assert_allclose(expected, change, rtol=0.02, atol=1e-4, err_msg=path)
 
 
 def test_enlarging_puts_centres_half_a_pixel_inside() -> None:
@@ -194,9 +225,12 @@ def test_tokens_behind_the_last_attention_are_refused_for_gradients(vit: Any) ->
         with pytest.raises(NotApplicableError, match=r"only the class token .*\n.*blocks.1.norm1"):
             checked_layer(vit, path, by_gradient=True)
         assert checked_layer(vit, path, by_gradient=False) == path
-    x = jax.random.normal(jax.random.key(0), (1, 224, 224, 3))
-    _, behind = capture(vit, "norm", x, jnp.array([2]))
-    _, before = capture(vit, "blocks.1.norm1", x, jnp.array([2]))
+    x = np.random.default_rng(0).normal(size=(1, 224, 224, 3)).astype(np.float32)
+    behind, before = jax.jit(
+        lambda m, x: [
+            capture(m, path, x, jnp.array([2])).gradient for path in ("norm", "blocks.1.norm1")
+        ]
+    )(vit, x)
     assert not np.asarray(behind).any()
     assert np.asarray(before).all(axis=-1).mean() > 0.9
 
@@ -235,18 +269,24 @@ def test_the_command_line_says_so(
     assert "Traceback" not in errors
 
 
-def test_the_caption_names_the_layer(run_method: Any) -> None:
+@pytest.fixture(scope="module")
+def nearest(run_method: Any) -> Any:
+    """Grad-CAM of eight images at conv1, enlarged by the nearest cell."""
+    overrides = [f"method.gradcam.{key}" for key in ("count=8", "layer=conv1", "resize=nearest")]
+    return run_method("gradcam", *overrides).blocks
+
+
+def test_the_caption_names_the_layer(run_method: Any, nearest: Any) -> None:
     (group,) = run_method("gradcam", "method.gradcam.count=1").blocks
     assert "layer conv2: 8 × 8 cells, enlarged bilinearly" in group.blocks[0].caption.detail
-    overrides = ("method.gradcam.count=1", "method.gradcam.layer=conv1")
-    (group,) = run_method("gradcam", *overrides, "method.gradcam.resize=nearest").blocks
-    assert "layer conv1: 24 × 24 cells, enlarged by the nearest" in group.blocks[0].caption.detail
+    detail = nearest[0].blocks[0].caption.detail
+    assert "layer conv1: 24 × 24 cells, enlarged by the nearest" in detail
 
 
-def test_the_facts_say_when_nothing_is_lit(run_method: Any) -> None:
+def test_the_facts_say_when_nothing_is_lit(nearest: Any) -> None:
     """A map that is dark everywhere is told from one that is drawn to a pixel."""
-    overrides = [f"method.gradcam.{key}" for key in ("count=8", "layer=conv1", "resize=nearest")]
-    for group in run_method("gradcam", *overrides).blocks:
+    assert len(nearest) == 8
+    for group in nearest:
         (heatmap,) = group.blocks
         share = dict(heatmap.facts)["share of positions above zero"]
         # 24 cells on 28 pixels: some cells fill two.
