@@ -14,14 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, JaxprEqn
 
 from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Adapted, Parameters
 from reportgen.models.evaluation import evaluation_arguments, in_words
 from reportgen.models.function_layers import FoundLayer, Search, is_product
-from reportgen.rewrite.interpreter import Scopes, bind, evaluate
+from reportgen.rewrite.compat import ClosedJaxpr, JaxprEqn, bind
+from reportgen.rewrite.interpreter import Scopes, evaluate
 from reportgen.rewrite.marks import SCOPE, mark
 
 Function = Callable[..., Any]
