@@ -4,6 +4,7 @@ Known to differ, newest first, and told by what a program holds, never by a vers
 
 - 0.12: what is called without a name of its own is ``eval_jaxpr``; it was ``closed_call`` and
   ``core_call``.
+- 0.12: the shape of an array of 64 bits warns, where JAX holds all in 32; it was taken for 32.
 - 0.11: a program holds its constants itself: ``ClosedJaxpr`` is another name of ``Jaxpr``, and
   ``closed.jaxpr`` is the program again. A ``Jaxpr`` was one that is given them.
 - 0.11: a scan no longer says in ``num_consts`` and ``num_carry`` which inputs are which.
@@ -14,6 +15,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
+import jax
 from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 from jax.interpreters.partial_eval import dce_jaxpr
 
@@ -27,6 +29,7 @@ __all__ = [
     "bind",
     "bodies",
     "called",
+    "held",
     "jaxpr_as_fun",
     "name_called",
     "scan_inputs",
@@ -62,6 +65,11 @@ def name_called(eqn: JaxprEqn) -> str:
     if eqn.primitive.name.startswith("custom_") and "call_jaxpr" in eqn.params:
         name = called(eqn).jaxpr.debug_info.func_name
     return str(name).lstrip("_").partition(" ")[0]
+
+
+def held(array: Any) -> jax.ShapeDtypeStruct:
+    """Shape and type that JAX gives an array, whatever made it: doubles are single."""
+    return jax.ShapeDtypeStruct(array.shape, jax.dtypes.canonicalize_dtype(array.dtype))
 
 
 class ScanInputs(NamedTuple):
