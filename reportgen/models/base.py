@@ -15,13 +15,13 @@ from typing import Any, NamedTuple, Protocol
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, jaxpr_as_fun
 
 from reportgen.core.spec import InputSpec
 from reportgen.models.head import Head
 from reportgen.models.trace import Kernel, Reached, Recorder, Rewriting, Traced, traced_program
+from reportgen.rewrite.compat import ClosedJaxpr, Jaxpr, bodies, jaxpr_as_fun
 from reportgen.rewrite.cpu import kernels, lowered
-from reportgen.rewrite.interpreter import bodies, enters, walk
+from reportgen.rewrite.interpreter import enters, walk
 from reportgen.rewrite.local import Box, local
 from reportgen.rewrite.marks import mark_p
 

@@ -14,14 +14,14 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, JaxprEqn
 
 from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Adapted, Parameters
 from reportgen.models.evaluation import evaluation_arguments, in_words
 from reportgen.models.function_layers import FoundLayer, Search, is_product
-from reportgen.rewrite.interpreter import Scopes, bind, evaluate
+from reportgen.rewrite.compat import ClosedJaxpr, JaxprEqn, bind, held
+from reportgen.rewrite.interpreter import Scopes, evaluate
 from reportgen.rewrite.marks import SCOPE, mark
 
 Function = Callable[..., Any]
@@ -180,9 +180,7 @@ def adapt(
             ) from error
     else:
         assert parameters is not None
-        tree = nested(
-            {name: jax.ShapeDtypeStruct(v.shape, v.dtype) for name, v in parameters().items()}
-        )
+        tree = nested({name: held(array) for name, array in parameters().items()})
     leaves, structure = jax.tree_util.tree_flatten_with_path(tree)
     names = tuple(_name(path) for path, _ in leaves)
     arguments = evaluation_arguments(function)

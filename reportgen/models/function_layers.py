@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
-from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
-from reportgen.rewrite.interpreter import bodies, shape_of, walk
+from reportgen.rewrite.compat import Jaxpr, JaxprEqn, Literal, bodies, name_called
+from reportgen.rewrite.interpreter import shape_of, walk
 
 _PRODUCTS = {"conv_general_dilated": "conv", "dot_general": "dense"}
 # Names that JAX gives its activation functions, as custom derivatives or as jitted functions.
@@ -177,10 +177,7 @@ def _group(names: frozenset[str]) -> str:
 
 def _named(eqn: JaxprEqn) -> tuple[str, str] | None:
     """Path and kind of an operation that is a layer without parameters."""
-    primitive = eqn.primitive.name
-    body = eqn.params.get("call_jaxpr") if primitive.startswith("custom_") else None
-    called = body.jaxpr.debug_info.func_name if body is not None else eqn.params.get("name", "")
-    called = str(called).lstrip("_").partition(" ")[0]
+    primitive, called = eqn.primitive.name, name_called(eqn)
     if primitive in _POOLS:
         return _POOLS[primitive], "pool"
     if primitive == "max" and any(

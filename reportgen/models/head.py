@@ -11,11 +11,11 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
 from reportgen.config import ScoreConfig
 from reportgen.core.errors import ModelError, did_you_mean
-from reportgen.rewrite.interpreter import CALLS, bodies, shape_of
+from reportgen.rewrite.compat import CALLS, Jaxpr, JaxprEqn, Literal, bodies
+from reportgen.rewrite.interpreter import shape_of
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -25,6 +25,7 @@ from reportgen.core.spec import InputSpec
 from reportgen.models.base import Adapted, Parameters
 from reportgen.models.evaluation import evaluation_arguments, in_words
 from reportgen.models.weights.checkpoint import reading
+from reportgen.rewrite.compat import held
 from reportgen.rewrite.marks import SCOPE, mark
 
 _LOCK = threading.RLock()
@@ -152,13 +153,14 @@ def load(path: Path, kwargs: Mapping[str, Any], spec: InputSpec) -> Adapted:
         hint = beside(path, lambda other: other.suffix == ".keras")
         raise ModelError(f"There is no Keras file {path}.", hint)
     _check_backend()
+    # Keras takes a damaged archive for a file that is not there, and from Python 3.12 on, where
+    # an archive's checksums do not hold for what is read out of order, for a whole one.
+    with reading(path, ".keras"), zipfile.ZipFile(path) as archive:
+        if broken := archive.testzip():
+            raise ValueError(f"{broken} is damaged")
     try:
         model = keras.saving.load_model(path, compile=False, safe_mode=True, **kwargs)
     except Exception as error:
-        # Keras takes a damaged archive for a file that is not there.
-        with reading(path, ".keras"), zipfile.ZipFile(path) as archive:
-            if broken := archive.testzip():
-                raise ValueError(f"{broken} is damaged") from error
         first = (str(error).splitlines() or [""])[0]
         raise ModelError(
             f"Keras cannot load {path}: {type(error).__name__}: {first}",
@@ -213,10 +215,7 @@ def adapt(
             (trainable, other),
             {n: np.asarray(v.value) for n, v in variables.items() if n not in weights},
         ),
-        shapes={
-            n: jax.ShapeDtypeStruct(variables[n].shape, jnp.dtype(variables[n].dtype))
-            for n in weights
-        },
+        shapes={n: held(variables[n]) for n in weights},
         initial=initial,
         framework="Keras",
         evaluation=in_words(

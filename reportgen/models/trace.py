@@ -8,10 +8,9 @@ from functools import lru_cache
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
-from jax.interpreters.partial_eval import dce_jaxpr
 
 from reportgen.models.head import Ending, Head, choose_output, ending
+from reportgen.rewrite.compat import ClosedJaxpr, Jaxpr, JaxprEqn, used
 from reportgen.rewrite.convolutions import KernelForm
 from reportgen.rewrite.cpu import lowered
 from reportgen.rewrite.interpreter import (
@@ -66,8 +65,7 @@ class Traced:
                 return recorder.logits
 
             closed = jax.make_jaxpr(run)(*avals)
-        used, _ = dce_jaxpr(closed.jaxpr, [True], instantiate=True)
-        return ClosedJaxpr(used, closed.consts)
+        return used(closed)
 
     def lowered(self, prepared: Sequence[tuple[int, KernelForm]]) -> Traced:
         """The program for a CPU, which takes some kernels once more, prepared."""

@@ -16,9 +16,9 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 from jax.custom_derivatives import SymbolicZero
-from jax.extend.core import JaxprEqn
 
 from reportgen.rewrite import winograd
+from reportgen.rewrite.compat import JaxprEqn
 from reportgen.rewrite.depthwise import depthwise
 from reportgen.rewrite.geometry import Geometry, Sizes, placed
 from reportgen.rewrite.interpreter import shape_of

@@ -10,11 +10,11 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
+from reportgen.rewrite.compat import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, Literal, bodies, called
 from reportgen.rewrite.convolutions import KernelForm, convolved, kernel_form
 from reportgen.rewrite.inline import changed_inside
-from reportgen.rewrite.interpreter import CALLS, Scopes, bodies, evaluate, shape_of, walk
+from reportgen.rewrite.interpreter import Scopes, evaluate, shape_of, walk
 from reportgen.rewrite.pooling import pooled
 
 _LOWERED = frozenset({"conv_general_dilated", "reduce_window_max", "reduce_window_sum"})
@@ -73,12 +73,7 @@ def _lowered(
     known: dict[tuple[int, KernelForm], Any], eqn: JaxprEqn, inputs: list[Any], scopes: Scopes
 ) -> list[Any] | None:
     if eqn.primitive.name in CALLS and any(map(_holds, bodies(eqn))):
-        (body,) = (
-            part if isinstance(part, ClosedJaxpr) else ClosedJaxpr(part, ())
-            for name in ("jaxpr", "call_jaxpr")
-            if (part := eqn.params.get(name)) is not None
-        )
-        return evaluate(body, inputs, partial(_lowered, known), lambda inner: False)
+        return evaluate(called(eqn), inputs, partial(_lowered, known), lambda inner: False)
     form = kernel_form(eqn)
     if form is not None:
         x, kernel = inputs

@@ -15,9 +15,9 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import Jaxpr, JaxprEqn, Literal
 
-from reportgen.rewrite.interpreter import bind, read, shape_of
+from reportgen.rewrite.compat import Jaxpr, JaxprEqn, Literal, bind
+from reportgen.rewrite.interpreter import read, shape_of
 
 
 def _select(which: Any, *cases: Any) -> Any:

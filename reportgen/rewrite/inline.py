@@ -10,9 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn
 
-from reportgen.rewrite.interpreter import CALLS, bind, read
+from reportgen.rewrite.compat import CALLS, ClosedJaxpr, Jaxpr, JaxprEqn, bind, called
+from reportgen.rewrite.interpreter import read
 
 Change = Callable[[ClosedJaxpr], ClosedJaxpr]
 Replacement = Callable[[JaxprEqn, list[Any]], "list[Any] | None"]
@@ -27,9 +27,7 @@ def inlined(closed: ClosedJaxpr) -> ClosedJaxpr:
     def run(eqn: JaxprEqn, inputs: list[Any]) -> list[Any] | None:
         if eqn.primitive.name not in CALLS | _CUSTOM:
             return None
-        body: Any = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-        inner = body if isinstance(body, ClosedJaxpr) else ClosedJaxpr(body, ())
-        return _run(inner, inputs, run)
+        return _run(called(eqn), inputs, run)
 
     return changed_inside(retraced(closed, run), inlined)
 

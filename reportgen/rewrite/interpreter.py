@@ -12,26 +12,25 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
+
+from reportgen.rewrite.compat import (
+    CALLS,
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    bind,
+    bodies,
+    called,
+    scan_inputs,
+    scopes_of,
+)
 
 ROUND = "round:"  # scope of one round of a scan that is unrolled, before its index
 
 Scopes = tuple[str, ...]
 Rule = Callable[[JaxprEqn, list[Any], Scopes], "list[Any] | None"]
 Wanted = Callable[[Jaxpr], bool]
-
-# Operations that only run the program inside of them.
-CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "remat2", "remat", "checkpoint"})
-
-
-def bodies(eqn: JaxprEqn) -> Iterator[Jaxpr]:
-    """The programs inside an operation."""
-    for value in eqn.params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            if isinstance(part, ClosedJaxpr):
-                yield part.jaxpr
-            elif isinstance(part, Jaxpr):
-                yield part
 
 
 def walk(jaxpr: Jaxpr) -> Iterator[JaxprEqn]:
@@ -54,12 +53,6 @@ def shape_of(variable: Any) -> tuple[int, ...]:
     return tuple(variable.aval.shape)
 
 
-def scopes_of(eqn: JaxprEqn) -> Scopes:
-    """Names of the scopes that an operation was traced in, outermost first."""
-    stack = eqn.source_info.name_stack.stack
-    return tuple(str(part.name) for part in stack if hasattr(part, "name"))
-
-
 def read(values: Mapping[Any, Any], variables: Sequence[Any]) -> list[Any]:
     """The values of variables and literals."""
     return [v.val if isinstance(v, Literal) else values[v] for v in variables]
@@ -79,18 +72,14 @@ def evaluate(
     Returns:
       The outputs, flat.
     """
-    return _evaluate(closed.jaxpr, closed.consts, arguments, (), rule, wanted)
+    return _evaluate(closed, arguments, (), rule, wanted)
 
 
 def _evaluate(
-    jaxpr: Jaxpr,
-    constants: Sequence[Any],
-    arguments: Sequence[Any],
-    outer: Scopes,
-    rule: Rule,
-    wanted: Wanted,
+    closed: ClosedJaxpr, arguments: Sequence[Any], outer: Scopes, rule: Rule, wanted: Wanted
 ) -> list[Any]:
-    values: dict[Any, Any] = dict(zip(jaxpr.constvars, constants, strict=True))
+    jaxpr = closed.jaxpr
+    values: dict[Any, Any] = dict(zip(jaxpr.constvars, closed.consts, strict=True))
     values.update(zip(jaxpr.invars, arguments, strict=True))
     for eqn in jaxpr.eqns:
         inputs = read(values, eqn.invars)
@@ -106,34 +95,21 @@ def _run(eqn: JaxprEqn, inputs: list[Any], scopes: Scopes, rule: Rule, wanted: W
     if enters(eqn, wanted):
         if eqn.primitive.name == "scan":
             return _unrolled(eqn, inputs, scopes, rule, wanted)
-        body, constants = _body(eqn)
-        return _evaluate(body, constants, inputs, scopes, rule, wanted)
+        return _evaluate(called(eqn), inputs, scopes, rule, wanted)
     return bind(eqn, inputs)
-
-
-def bind(eqn: JaxprEqn, inputs: Sequence[Any]) -> list[Any]:
-    """One operation, as it was traced."""
-    with eqn.ctx.manager:
-        outputs = eqn.primitive.bind(*inputs, **eqn.primitive.get_bind_params(eqn.params))
-    return list(outputs) if eqn.primitive.multiple_results else [outputs]
-
-
-def _body(eqn: JaxprEqn) -> tuple[Jaxpr, Sequence[Any]]:
-    body: Any = eqn.params.get("jaxpr", eqn.params.get("call_jaxpr"))
-    return (body.jaxpr, body.consts) if isinstance(body, ClosedJaxpr) else (body, ())
 
 
 def scanned(eqn: JaxprEqn, inputs: Sequence[Any]) -> Sequence[Any]:
     """The inputs of a scan that it takes a slice of in every round."""
-    return inputs[eqn.params["num_consts"] + eqn.params["num_carry"] :]
+    return inputs[len(inputs) - scan_inputs(eqn).scanned :]
 
 
 def _unrolled(
     eqn: JaxprEqn, inputs: list[Any], scopes: Scopes, rule: Rule, wanted: Wanted
 ) -> list[Any]:
     """A scan, iteration by iteration."""
-    body, constants = _body(eqn)
-    fixed, carried = eqn.params["num_consts"], eqn.params["num_carry"]
+    body = called(eqn)
+    fixed, carried, _ = scan_inputs(eqn)
     length = eqn.params["length"]
     shared, carry = inputs[:fixed], inputs[fixed : fixed + carried]
     stacks: list[list[Any]] = [[] for _ in eqn.outvars[carried:]]
@@ -141,7 +117,7 @@ def _unrolled(
     for i in order:
         slices = [jax.lax.index_in_dim(part, i, keepdims=False) for part in scanned(eqn, inputs)]
         inner = (*scopes, f"{ROUND}{i}")
-        out = _evaluate(body, constants, [*shared, *carry, *slices], inner, rule, wanted)
+        out = _evaluate(body, [*shared, *carry, *slices], inner, rule, wanted)
         carry = out[:carried]
         for stack, value in zip(stacks, out[carried:], strict=True):
             stack.append(value)

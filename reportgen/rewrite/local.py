@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
+from reportgen.rewrite.compat import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, bind
 from reportgen.rewrite.inline import inlined
-from reportgen.rewrite.interpreter import bind, operations, read, shape_of
+from reportgen.rewrite.interpreter import operations, read, shape_of
 from reportgen.rewrite.receptive import ELEMENTWISE, Reach, moved
 
 # Share of a map above which a box of it saves less than cutting it out and putting it back costs.

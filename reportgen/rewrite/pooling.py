@@ -14,8 +14,8 @@ from typing import Literal as OneOf
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import JaxprEqn
 
+from reportgen.rewrite.compat import JaxprEqn
 from reportgen.rewrite.interpreter import shape_of
 
 _KINDS: dict[str, OneOf["max", "sum"]] = {"reduce_window_max": "max", "reduce_window_sum": "sum"}

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal
-
+from reportgen.rewrite.compat import ClosedJaxpr, JaxprEqn, Literal
 from reportgen.rewrite.inline import inlined
 from reportgen.rewrite.interpreter import shape_of
 from reportgen.rewrite.marks import mark_p

@@ -15,11 +15,10 @@ from typing import Literal as OneOf
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 
+from reportgen.rewrite.compat import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, bodies
 from reportgen.rewrite.elementwise import Function, functions, onwards
 from reportgen.rewrite.inline import changed_inside, inlined, retraced
-from reportgen.rewrite.interpreter import bodies
 
 Backward = OneOf["guided", "deconvnet"]
 

@@ -18,11 +18,20 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal, jaxpr_as_fun
 
 from reportgen.core.errors import NotApplicableError
+from reportgen.rewrite.compat import (
+    ClosedJaxpr,
+    Jaxpr,
+    JaxprEqn,
+    Literal,
+    bind,
+    called,
+    jaxpr_as_fun,
+    scan_inputs,
+)
 from reportgen.rewrite.inline import LOOPS, inlined, retraced
-from reportgen.rewrite.interpreter import bind, shape_of
+from reportgen.rewrite.interpreter import shape_of
 from reportgen.rewrite.marks import mark_p
 from reportgen.rewrite.relevance_rules import (
     Chain,
@@ -136,10 +145,10 @@ def _bodies(eqn: JaxprEqn, moving: set[Any]) -> list[tuple[ClosedJaxpr, list[boo
     if name == "cond":
         return [(branch, flags[1:]) for branch in eqn.params["branches"]]
     if name == "scan":
-        fixed, carried = eqn.params["num_consts"], eqn.params["num_carry"]
+        fixed, carried, _ = scan_inputs(eqn)
         # What is carried on depends on the image from the second round on, if not before.
         carry = [_is_real(v) for v in eqn.invars[fixed : fixed + carried]]
-        return [(eqn.params["jaxpr"], flags[:fixed] + carry + flags[fixed + carried :])]
+        return [(called(eqn), flags[:fixed] + carry + flags[fixed + carried :])]
     return []
 
 

@@ -13,9 +13,9 @@ from typing import Literal as OneOf
 
 import jax
 import jax.numpy as jnp
-from jax.extend.core import JaxprEqn, Literal
 
-from reportgen.rewrite.interpreter import bind, read, shape_of
+from reportgen.rewrite.compat import JaxprEqn, Literal, bind
+from reportgen.rewrite.interpreter import read, shape_of
 
 RuleName = OneOf["epsilon", "gamma", "z_plus", "alpha_beta"]
 

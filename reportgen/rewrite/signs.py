@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from jax.extend.core import Jaxpr, JaxprEqn, Literal
+
+from reportgen.rewrite.compat import Jaxpr, JaxprEqn, Literal
 
 _ALWAYS = frozenset({"exp", "exp2", "logistic", "abs", "square", "sqrt", "rsqrt", "erfc"})
 # Not negative if no operand is.

@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from jax.extend.core import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
-
+from reportgen.rewrite.compat import ClosedJaxpr, Jaxpr, JaxprEqn, Literal
 from reportgen.rewrite.inline import inlined
 from reportgen.rewrite.marks import mark_p
 from reportgen.rewrite.rectifiers import Uses, plain, rectifier_steps, uses_of

@@ -78,6 +78,22 @@ def test_a_saved_model_is_opened_with_its_weights(
         opened("model=custom", f"model.factory={path}", *chosen)
 
 
+def test_a_changed_bit_in_a_saved_model_is_found(
+    opened: Callable[..., Model], tmp_path: Path
+) -> None:
+    """Keras reads a file of more than a few kilobytes here and there, past its checksum."""
+    path = tmp_path / "net.keras"
+    saved = keras.Sequential([keras.Input((8, 8, 3)), layers.Flatten(), layers.Dense(99)])
+    saved.save(path)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(WeightsError, match=r"ValueError: model\.weights\.h5 is damaged"):
+        opened(
+            "model=custom", f"model.factory={path}", "model.input.height=8", "model.input.width=8"
+        )
+
+
 MOBILENET = (
     "model=custom",
     "model.factory=keras.applications:MobileNetV2",

@@ -10,18 +10,18 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from jax import lax
-from jax.extend.core import Jaxpr, JaxprEqn
 
-from reportgen.rewrite.interpreter import (
-    ROUND,
-    Scopes,
+from reportgen.rewrite.compat import (
+    Jaxpr,
+    JaxprEqn,
+    ScanInputs,
     bodies,
-    enters,
-    evaluate,
-    operations,
+    name_called,
+    scan_inputs,
     scopes_of,
-    walk,
+    used,
 )
+from reportgen.rewrite.interpreter import ROUND, Scopes, enters, evaluate, operations, walk
 
 X = jnp.linspace(-1.0, 2.0, 12).reshape(3, 4)
 STACK = jnp.linspace(0.5, 1.5, 20).reshape(5, 4)
@@ -103,6 +103,16 @@ def scan_of_scans(x: jax.Array) -> Any:
     return lax.scan(outer, x, STACK[:3])
 
 
+def scan_that_returns_what_it_reads(x: jax.Array) -> Any:
+    """JAX moves what a round returns as it came out of the loop."""
+
+    def body(carry: Any, w: jax.Array) -> Any:
+        kept, moved = carry
+        return (kept, moved * w + kept), (w, moved)
+
+    return lax.scan(body, (x, x + 1.0), STACK)
+
+
 PROGRAMS: dict[str, Callable[[jax.Array], Any]] = {
     "jit": lambda x: jax.jit(jnp.tanh)(x) + 1.0,
     "nested jit": jax.jit(lambda x: jax.jit(lambda y: jax.jit(jnp.sin)(y) * 2.0)(x) - x),
@@ -115,6 +125,16 @@ PROGRAMS: dict[str, Callable[[jax.Array], Any]] = {
     "scan of no round": lambda x: lax.scan(lambda c, w: (c * w, c), x, STACK[:0]),
     "scan without slices": scan_without_slices,
     "scan of scans": scan_of_scans,
+    "scan of scalars": lambda x: lax.scan(lambda c, w: (c + w, c * w), x[0, 0], STACK[:, 0]),
+    "scan of constants alone": lambda x: lax.scan(lambda c, _: (c, jnp.sin(x)), (), None, length=2),
+    "scan of slices alone": lambda x: lax.scan(lambda _, w: (None, w @ x.T), None, STACK),
+    "scan in reverse without slices": lambda x: lax.scan(
+        lambda c, _: (c * 0.5 + x, c.sum()), x, None, length=3, reverse=True
+    ),
+    "scan that is written out in part": lambda x: lax.scan(
+        lambda c, w: (jnp.tanh(c * w), c.sum()), x, STACK, unroll=2
+    ),
+    "scan that returns what it reads": scan_that_returns_what_it_reads,
     "fori_loop": lambda x: lax.fori_loop(0, 4, lambda i, c: c * 0.9 + i, x),
     "cond": lambda x: lax.cond(x.sum() > 100, jnp.sin, jnp.cos, x),
     "switch": lambda x: lax.switch(jnp.int32(2), (jnp.sin, jnp.cos, jnp.tanh), x),
@@ -240,6 +260,56 @@ def test_a_scan_is_unrolled_only_where_something_is_wanted_inside() -> None:
     assert (run.count("sin"), run.count("cos"), run.count("scan")) == (5, 1, 1)
     assert names(evaluated(network, wanted=nowhere), X) == names(network, X)
     assert not {"scan", "jit"} & set(names(evaluated(network), X))
+
+
+def summing_scan(fixed: Any, carry: Any, stacks: Any, length: int) -> Any:
+    """A scan over some inputs of each kind."""
+
+    def body(carry: Any, slices: Any) -> Any:
+        total = sum((v.sum() for v in (*fixed, *carry, *slices)), jnp.zeros(()))
+        return tuple(c * total for c in carry), (total, *(w + total for w in slices))
+
+    return lax.scan(body, carry, stacks, length=length)
+
+
+@pytest.mark.parametrize("length", [0, 1, 3])
+@pytest.mark.parametrize(
+    "kinds", [(2, 3, 1), (0, 1, 2), (1, 0, 2), (1, 2, 0), (0, 0, 1), (0, 1, 0), (1, 0, 0)]
+)
+def test_inputs_of_a_scan_are_told_apart(kinds: tuple[int, int, int], length: int) -> None:
+    constants, carried, scanned = kinds
+    one, stack = jnp.ones((3, 2)), jnp.ones((length, 3, 2))
+    arguments = constants * (one,), carried * (one,), scanned * (stack,)
+    closed = jax.make_jaxpr(summing_scan, static_argnums=3)(*arguments, length)
+    (scan,) = (eqn for eqn in closed.jaxpr.eqns if eqn.primitive.name == "scan")
+    assert scan_inputs(scan) == ScanInputs(*kinds)
+
+
+def test_what_is_not_used_goes_and_constants_stay() -> None:
+    table = jnp.arange(8.0).reshape(4, 2)
+
+    def network(x: jax.Array, y: jax.Array) -> jax.Array:
+        jnp.sin(y)
+        return x @ table
+
+    closed = used(jax.make_jaxpr(network)(X, X))
+    assert "sin" not in {eqn.primitive.name for eqn in walk(closed.jaxpr)}
+    assert len(closed.jaxpr.invars) == 2
+    (found,) = evaluate(closed, [X, X], as_it_is, nowhere)
+    np.testing.assert_allclose(found, X @ table)
+
+
+def test_calls_tell_the_name_of_their_function() -> None:
+    def named(function: Callable[..., Any]) -> str:
+        return name_called(jax.make_jaxpr(function)(X).jaxpr.eqns[0])
+
+    def _own(x: jax.Array) -> jax.Array:
+        return jnp.sin(x)
+
+    assert named(jax.jit(_own)) == "own"
+    assert named(capped) == "capped"
+    assert named(jax.nn.relu) == "relu"
+    assert named(jnp.sin) == ""
 
 
 def test_branches_loops_and_custom_derivatives_are_not_entered() -> None:

@@ -12,8 +12,8 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, jaxpr_as_fun
 
+from reportgen.rewrite.compat import ClosedJaxpr, JaxprEqn, Literal, jaxpr_as_fun
 from reportgen.rewrite.inline import changed_inside, inlined, retraced
 
 
