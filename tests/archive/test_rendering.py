@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,6 +12,7 @@ from reportgen import cli
 from reportgen.archive.folder import SUMS, read_json
 from reportgen.archive.rerender import rerender
 from reportgen.archive.verify import verify
+from reportgen.core.errors import UserError
 
 FEW = ("method=weights", "layers=conv1", "audit=[]")
 LOGO = '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 120 40"><path d="M0 0h120v40z"/></svg>'
@@ -62,14 +65,27 @@ def test_a_report_of_a_house_is_whole_without_what_it_was_made_of(
         ("report.templates=nowhere", "report.templates is 'nowhere'"),
         ("report.logo=nowhere.png", "report.logo: nowhere.png cannot be read"),
         ("report.accent=yellow", "has a contrast of 1.0 : 1"),
-        ("report.max=1", "max_mb"),
     ],
 )
 def test_a_wrong_option_is_one_message_before_anything_is_computed(
-    override: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    override: str,
+    message: str,
+    composed: Callable[..., Any],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert cli.run([*FEW, override, f"report.dir={tmp_path / 'outputs' / 'r'}"]) == 2
-    assert message in capsys.readouterr().err.replace("\n", " ")
+    from reportgen import pipeline, terminal
+
+    monkeypatch.setattr(pipeline, "open_network", lambda config: pytest.fail("it was too late"))
+    chosen = (*FEW, override)
+    with pytest.raises(UserError) as refused:
+        pipeline.run(
+            composed(*chosen),
+            target=tmp_path / "outputs" / "r",
+            overrides=chosen,
+            progress=terminal.TerminalProgress(),
+        )
+    assert message in str(refused.value).replace("\n", " ")
     assert not (tmp_path / "outputs").exists()
 
 

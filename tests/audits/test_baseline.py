@@ -39,7 +39,7 @@ def _results(folder: str) -> dict[str, Any]:
     return found
 
 
-def test_a_network_beside_itself(reportgen: Command, healthy: Path) -> None:
+def test_whole_runs_of_a_network_beside_itself(reportgen: Command, healthy: Path) -> None:
     alone = _results(str(healthy))
     chosen = (METHODS, "audit=strict", "report.timings=false", f"baseline={healthy}")
     for folder in ("one", "other"):
@@ -84,7 +84,7 @@ def test_a_shuffled_last_layer(reportgen: Command, lenet: Any, healthy: Path) ->
 
     weights = _changed(lenet, "ip2.kernel", shuffle)
     code, out, _ = reportgen(
-        METHODS, weights, "audit=standard", f"baseline={healthy}", "report.dir=out"
+        "method=summary", weights, "audit=standard", f"baseline={healthy}", "report.dir=out"
     )
     assert code == 3, out
     made = _results("out")
@@ -126,7 +126,7 @@ def test_a_dead_layer_and_a_nan(
 
     weights = (_changed(lenet, parameter, plant), "weights.finite=false")
     code, out, _ = reportgen(
-        "method=predictions", *weights, f"audit=[{check}]", f"baseline={healthy}", "report.dir=out"
+        "method=summary", *weights, f"audit=[{check}]", f"baseline={healthy}", "report.dir=out"
     )
     assert code == 3, out
     found = [f for f in _results("out")["findings"] if f["severity"] == "fail"]
@@ -136,7 +136,8 @@ def test_a_dead_layer_and_a_nan(
 def test_swapped_class_names(reportgen: Command, healthy: Path) -> None:
     names = 'model.classes=["0","1","2","5","4","3","6","7","8","9"]'
     code, _, _ = reportgen(
-        METHODS, names, "audit=[drift_class_accuracy]", f"baseline={healthy}", "report.dir=out"
+        *("method=summary", names, "audit=[drift_class_accuracy]"),
+        *(f"baseline={healthy}", "report.dir=out"),
     )
     assert code == 3
     found = [f["where"] for f in _results("out")["findings"] if f["severity"] == "fail"]
@@ -148,8 +149,9 @@ def test_a_copied_filter(reportgen: Command, lenet: Any, healthy: Path) -> None:
         kernel[..., 7] = kernel[..., 3]
 
     weights = _changed(lenet, "conv2.kernel", copy)
-    chosen = (METHODS, weights, "audit=strict", f"baseline={healthy}", "report.dir=out")
-    code, out, _ = reportgen(*chosen)
+    audit = "audit=[copied_units,drift_weights,drift_accuracy,dead_units]"
+    chosen = ("method=weights", "layers=conv1", audit, f"baseline={healthy}", "report.dir=out")
+    code, out, _ = reportgen(*chosen, weights)
     assert code == 3, out
     (found,) = (f for f in _results("out")["findings"] if f["severity"] == "fail")
     assert (found["check"], found["where"]) == ("copied_units", "conv2")

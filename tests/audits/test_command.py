@@ -25,7 +25,7 @@ def dead(lenet: Any, tmp_path: Path) -> str:
     ("more", "code"),
     [
         ((), 3),
-        (("audit.fail_on=never",), 0),
+        (("audit=[dead_units]", "audit.fail_on=never"), 0),
         (("audit=[dead_units]", "audit.dead_units.fail=null", "audit.fail_on=warn"), 3),
     ],
 )
@@ -36,7 +36,7 @@ def test_a_fault_decides_the_exit_code(
     more: tuple[str, ...],
     code: int,
 ) -> None:
-    made, out, _ = reportgen(dead, "method=predictions", "audit=standard", "report.dir=out", *more)
+    made, out, _ = reportgen(dead, "method=summary", "audit=standard", "report.dir=out", *more)
     assert made == code, out
     report = json.loads((tmp_path / "out" / "results.json").read_text())
     outcomes = {check["name"]: check["outcome"] for check in report["checks"]}
@@ -58,7 +58,7 @@ def test_a_fault_decides_the_exit_code(
 def test_no_audit_is_possible(
     reportgen: Callable[..., tuple[int, str, str]], dead: str, tmp_path: Path
 ) -> None:
-    code, out, _ = reportgen(dead, "method=predictions", "audit=[]", "report.dir=out")
+    code, out, _ = reportgen(dead, "method=summary", "audit=[]", "report.dir=out")
     assert code == 0, out
     report = json.loads((tmp_path / "out" / "results.json").read_text())
     assert report["checks"] == []
@@ -71,7 +71,7 @@ def test_a_file_with_nan_is_audited_if_asked(
     tensors = {name: np.array(value) for name, value in lenet.parameters.items()}
     tensors["conv2.kernel"][0, 0, 0, 0] = np.nan
     save_file(tensors, tmp_path / "nan.safetensors")
-    chosen = ("weights.path=nan.safetensors", "method=predictions", "report.dir=out")
+    chosen = ("weights.path=nan.safetensors", "method=summary", "report.dir=out")
     code, _, error = reportgen(*chosen)
     assert code == 2
     assert "weights.finite=false" in error

@@ -60,7 +60,7 @@ def surveyed(lenet: Any, digits: Any) -> Callable[..., Report]:
             for name, value in lenet.parameters.items()
         }
         model = lenet.with_parameters(parameters)
-        return report(measure(Survey(model, images, Engine.local(64))))
+        return report(measure(Survey(model, images, Engine.local(16))))
 
     return run
 

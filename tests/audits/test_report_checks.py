@@ -47,7 +47,7 @@ def begun(
 
     def run(metrics: Mapping[str, float], *overrides: str) -> tuple[Auditing, Report]:
         audits = chosen_audits(read(composed(*overrides)).audit)
-        evidence = Evidence(Survey(lenet, digits, Engine.local(64)), metrics)
+        evidence = Evidence(Survey(lenet, digits, Engine.local(16)), metrics)
         own = Finding(severity="info", check="data", message="a draft's own")
         draft = report(None, findings=(own,))
         auditing = Auditing(audits, evidence, draft, date(2026, 1, 15))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,7 @@ def photograph(width: int, height: int) -> Image.Image:
     return Image.fromarray(np.clip(128 + waves + noise, 0, 255).astype(np.uint8))
 
 
+@cache
 def preset(name: str, size: int = 224) -> InputSpec:
     with initialize_config_dir(str(conf_dir()), version_base="1.3"):
         config = compose("config", [f"preprocessing={name}"])
