@@ -3,12 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import deepcopy
 from functools import cache
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from hydra import compose, initialize_config_dir
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
+
+from reportgen.compose import conf_dir
+
+
+@pytest.fixture(scope="session")
+def composed() -> Callable[..., DictConfig]:
+    """Compose the configuration with some overrides; what chooses files is composed once.
+
+    Hydra takes longer for that than most networks here take to be opened.
+    """
+
+    @cache
+    def of_files(*chosen: str) -> DictConfig:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return compose("config", list(chosen))
+
+    def make(*overrides: str) -> DictConfig:
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        values = [one for one in parsed if "." in one.key_or_group]
+        node = deepcopy(of_files(*(one.input_line for one in parsed if one not in values)))
+        for one in values:
+            OmegaConf.update(node, one.key_or_group, one.value(), force_add=one.is_add())
+        return node
+
+    return make
 
 
 @pytest.fixture

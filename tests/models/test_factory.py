@@ -227,7 +227,12 @@ def returned(what: str) -> str:
         (returned("number"), "model.factory returned a builtins.int.", EXPECTED),
         (returned("list"), "model.factory returned a builtins.list.", EXPECTED),
         (returned("three"), "model.factory returned a builtins.tuple.", EXPECTED),
-        ("own_nets:torch", "model.factory returned a torch.nn.modules.linear.Linear.", EXPECTED),
+        pytest.param(
+            "own_nets:torch",
+            "model.factory returned a torch.nn.modules.linear.Linear.",
+            EXPECTED,
+            marks=pytest.mark.peer,
+        ),
         ("own_nets:keras", "model.factory returned a keras.src.layers.core.dense.", EXPECTED),
         (
             returned("class"),

@@ -15,11 +15,15 @@ from jax import lax
 from reportgen.config import ScoreConfig
 from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
+from reportgen.models.base import Model
 from reportgen.models.head import Head, choose_output, ending
 
+from .networks import at_once, beside, run
+from .nnx_modules import module_of
+
 SPEC = InputSpec(height=4, width=4, channels=2, fixed_size=True)
-LOGITS = jnp.array([[1.0, -2.0, 3.0], [0.5, 0.0, -1.0]])
-X = jax.random.normal(jax.random.key(3), (2, 4, 4, 2))
+LOGITS = np.array([[1.0, -2.0, 3.0], [0.5, 0.0, -1.0]], np.float32)
+X = np.random.default_rng(3).normal(size=(2, 4, 4, 2)).astype(np.float32)
 
 
 def by_hand(x: jax.Array) -> jax.Array:
@@ -188,11 +192,15 @@ def test_scores_and_their_gradient_are_those_of_the_true_logits(
 
     network = {"plain": f, "jit": jax.jit(f), "remat": jax.checkpoint(f)}[depth]
     model = model_of(lambda: (init, network), SPEC)
-    logits = dense(init(jax.random.key(0)), X)
     assert model.head.ends_in == kind
-    np.testing.assert_allclose(model.apply(X)[0], logits, rtol=1e-5, atol=1e-5)
-    assert model.apply(X)[0].dtype == jnp.float32
-    got = jax.jit(jax.grad(lambda x: model.apply(x)[0][:, 1].sum()))(X)
+
+    def run(model: Model, x: jax.Array) -> Any:
+        slope = jax.grad(lambda x: model.apply(x)[0][:, 1].sum())(x)
+        return model.apply(x)[0], dense(model.parameters, x), slope
+
+    scores, logits, got = at_once(run, model, X)
+    np.testing.assert_allclose(scores, logits, rtol=1e-5, atol=1e-5)
+    assert scores.dtype == np.float32
     column = np.asarray(model.parameters["w"])[:, 1].reshape(4, 4, 2)
     np.testing.assert_allclose(got, np.stack([column, column]), rtol=1e-5, atol=1e-5)
 
@@ -212,8 +220,8 @@ def test_logits_are_what_goes_into_the_last_softmax_and_no_other(
 ) -> None:
     model = model_of(lambda: (init, network), SPEC)
     assert model.head.ends_in == ends_in
-    expected = (scores or network)(init(jax.random.key(0)), X)
-    np.testing.assert_allclose(model.apply(X)[0], expected, rtol=1e-5, atol=1e-5)
+    (found, _), expected = beside(model, scores or network, X)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.parametrize(("output", "index"), [("first", 0), ("second", 1)])
@@ -222,8 +230,9 @@ def test_of_two_outputs_in_one_jit_each_has_its_own_logits(
 ) -> None:
     model = model_of(Jitted, SPEC, output=output)
     assert model.head.ends_in == "softmax"
-    expected = Jitted(nnx.Rngs(0)).logits(X)[index]
-    np.testing.assert_allclose(model.apply(X)[0], expected, rtol=1e-5, atol=1e-5)
+    own = lambda parameters, x: module_of(Jitted, parameters).logits(x)[index]  # noqa: E731
+    (found, _), expected = beside(model, own, X)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
     assert model_of(Jitted, SPEC, output="third").head.ends_in == ""
 
 
@@ -239,16 +248,16 @@ def test_a_jitted_softmax_that_is_called_for_several_heads_is_told_apart(
         return end(logits), end(logits + 1.0), end(2.0 * logits)
 
     model = model_of(lambda: (init, f), SPEC, output=output)
-    logits = dense(init(jax.random.key(0)), X)
+    (found, _), logits = beside(model, dense, X)
     expected = (logits, logits + 1.0, 2.0 * logits)[int(output)]
-    np.testing.assert_allclose(model.apply(X)[0], expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
 
 
 def test_taps_behind_the_logits_do_not_change_scores_and_those_before_do(model_of: Any) -> None:
     model = model_of(lambda: (init, lambda p, x: jax.nn.softmax(dense(p, x))), SPEC)
     assert [layer.path for layer in model.layers] == ["w"]
-    moved = model.apply(X, {"w": jnp.ones((2, 3))})[0]
-    np.testing.assert_allclose(moved, model.apply(X)[0] + 1.0, rtol=1e-5)
+    moved, scores = (run(model, X, taps)[0] for taps in ({"w": np.ones((2, 3), "f4")}, None))
+    np.testing.assert_allclose(moved, scores + 1.0, rtol=1e-5)
 
 
 @pytest.mark.parametrize("end", [lambda x: x, jax.nn.softmax, jax.nn.sigmoid])
@@ -267,8 +276,8 @@ def test_scores_of_dense_outputs(
     score: str, more: dict[str, int], expected: Any, end: Any, model_of: Any
 ) -> None:
     model = model_of(lambda: (init, lambda p, x: end(maps(p, x))), SPEC, score=score, **more)
-    values = expected(maps(init(jax.random.key(0)), X))
-    np.testing.assert_allclose(model.apply(X)[0], values, rtol=1e-5, atol=1e-5)
+    (found, _), values = beside(model, lambda params, x: expected(maps(params, x)), X)
+    np.testing.assert_allclose(found, values, rtol=1e-5, atol=1e-5)
     assert len(model.classes) == values.shape[1]
 
 
@@ -278,9 +287,9 @@ def test_scores_of_outputs_of_other_ranks(score: str, model_of: Any) -> None:
     model = model_of(
         lambda: (init, lambda p, x: maps(p, x).reshape(x.shape[0], 16, 5)), SPEC, score=score
     )
-    values = np.asarray(maps(init(jax.random.key(0)), X))
+    (found, _), values = beside(model, maps, X)
     wanted = values.mean((1, 2)) if score == "channel_mean" else np.sqrt((values**2).sum((1, 2, 3)))
-    np.testing.assert_allclose(model.apply(X)[0], wanted.reshape(2, -1), rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, wanted.reshape(2, -1), rtol=1e-5, atol=1e-5)
 
 
 def head(kind: str, ends_in: str = "", output: str = "", **place: int) -> Head:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -77,13 +78,32 @@ def test_a_missing_file_names_its_neighbour(opened: Callable[..., Any], tmp_path
     assert caught.value.hint == f"There are: {tmp_path}/lenet.safetensors."
 
 
-def test_random_weights_follow_the_seed(opened: Callable[..., Any]) -> None:
-    def kernel(seed: int) -> np.ndarray:
-        model = opened("weights=random", f"seed={seed}")
-        return np.asarray(model.parameters["conv1.kernel"])
+SMALL = """
+from flax import nnx
 
-    np.testing.assert_array_equal(kernel(1), kernel(1))
-    assert not np.allclose(kernel(1), kernel(2))
+class Net(nnx.Module):
+    def __init__(self, *, rngs):
+        self.dense = nnx.Linear(1, 5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.dense(x.mean((1, 2)))
+"""
+
+
+def test_random_weights_follow_the_seed(
+    opened: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "small_net.py").write_text(SMALL, encoding="utf-8")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, "small_net", raising=False)
+
+    def kernel(seed: int) -> np.ndarray:
+        model = opened("model.factory=small_net:Net", "weights=random", f"seed={seed}")
+        return np.asarray(model.parameters["dense.kernel"])
+
+    first = kernel(1)
+    np.testing.assert_array_equal(kernel(1), first)
+    assert not np.allclose(kernel(2), first)
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -13,6 +14,9 @@ from flax import nnx
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
 from reportgen.models.zoo.layers import Relu
+
+from .networks import at_once, beside
+from .nnx_modules import module_of
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=False)
 
@@ -44,19 +48,11 @@ class Net(nnx.Module):
 
 
 @pytest.fixture(scope="module")
-def module() -> Net:
-    return Net(nnx.Rngs(0))
+def model(opened_once: Callable[..., Model]) -> Model:
+    return opened_once(Net)
 
 
-@pytest.fixture(scope="module")
-def model(model_of: Any) -> Model:
-    made: Model = model_of(Net, SPEC, tuple("abcde"))
-    return made
-
-
-@pytest.fixture(scope="module")
-def x() -> jax.Array:
-    return jax.random.normal(jax.random.key(1), (2, 8, 8, 3))
+X = np.random.default_rng(1).normal(size=(2, 8, 8, 3)).astype(np.float32)
 
 
 def test_layers_are_listed_in_execution_order_with_shapes_parameters_and_cost(model: Model) -> None:
@@ -77,49 +73,54 @@ def test_layers_are_listed_in_execution_order_with_shapes_parameters_and_cost(mo
     assert model.parameter_count == 112 + 148 + 16 + 25
 
 
-def test_apply_is_the_module_in_evaluation_mode_and_captures_every_layer(
-    model: Model, module: Net, x: jax.Array
-) -> None:
-    module.eval()
-    logits, activations = jax.jit(lambda m, v: m.apply(v))(model, x)
-    np.testing.assert_allclose(logits, module(x), rtol=1e-5, atol=1e-6)
-    first = nnx.relu(module.block.convs[0](x))
-    np.testing.assert_allclose(activations["block.act"], first, rtol=1e-5, atol=1e-6)
-    second = nnx.relu(module.block.convs[1](first))
-    np.testing.assert_allclose(activations["block.act#2"], second, rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(activations["block"], second, rtol=1e-5, atol=1e-6)
-    assert type(module.block) is Block  # the user's own object is left as it was
+def test_apply_is_the_module_in_evaluation_mode_and_captures_every_layer(model: Model) -> None:
+    def own(parameters: dict[str, jax.Array], x: jax.Array) -> Any:
+        module = module_of(Net, parameters)
+        first = nnx.relu(module.block.convs[0](x))
+        second = nnx.relu(module.block.convs[1](first))
+        logits = module(x)
+        assert type(module.block) is Block  # the user's own object is left as it was
+        return logits, {"block.act": first, "block.act#2": second, "block": second}
+
+    (logits, activations), (expected, kept) = beside(model, own)
+    np.testing.assert_allclose(logits, expected, rtol=1e-5, atol=1e-6)
+    for path, activation in kept.items():
+        np.testing.assert_allclose(activations[path], activation, rtol=1e-5, atol=1e-6)
 
 
-def test_a_tap_gives_the_gradient_by_a_layer(model: Model, module: Net, x: jax.Array) -> None:
+def test_a_tap_gives_the_gradient_by_a_layer(model: Model) -> None:
     """By the tap at the pooled features, d sum(logits) / d features is the head's weights / H W."""
 
-    def score(tap: jax.Array) -> jax.Array:
-        return model.apply(x, {"drop": tap})[0].sum()
+    def run(model: Model, x: jax.Array) -> Any:
+        def score(tap: jax.Array) -> jax.Array:
+            return model.apply(x, {"drop": tap})[0].sum()
 
-    gradient = jax.grad(score)(jnp.zeros((2, 8, 8, 4)))
-    expected = np.broadcast_to(np.asarray(module.head.kernel[...]).sum(axis=1) / 64, gradient.shape)
+        moved = model.apply(x, {"head": jnp.ones((2, 5))})[0] - model.apply(x)[0]
+        return jax.grad(score)(jnp.zeros((2, 8, 8, 4))), moved
+
+    gradient, moved = at_once(run, model, X)
+    head = np.asarray(model.parameters["head.kernel"])
+    expected = np.broadcast_to(head.sum(axis=1) / 64, gradient.shape)
     np.testing.assert_allclose(gradient, expected, rtol=1e-5)
-    moved = model.apply(x, {"head": jnp.ones((2, 5))})[0] - model.apply(x)[0]
     np.testing.assert_allclose(moved, 1.0, rtol=1e-5)
     with pytest.raises(KeyError, match="nowhere"):
-        model.apply(x, {"nowhere": jnp.zeros(1)})
+        jax.eval_shape(lambda x: model.apply(x, {"nowhere": jnp.zeros(1)}), X)
 
 
 def test_activation_runs_no_further_than_its_layer_so_the_front_takes_any_size(lenet: Any) -> None:
-    large = jnp.ones((1, 50, 60, 1))
-    assert lenet.activation("conv2", large).shape == (1, 19, 24, 50)
+    large, same = np.ones((1, 50, 60, 1), np.float32), np.ones((1, 28, 28, 1), np.float32)
+    assert jax.eval_shape(lambda x: lenet.activation("conv2", x), large).shape == (1, 19, 24, 50)
     with pytest.raises(TypeError):
         lenet.apply(large)
-    same = jnp.ones((1, 28, 28, 1))
-    np.testing.assert_allclose(
-        lenet.activation("conv2", same), lenet.apply(same)[1]["conv2"], rtol=1e-6
+    alone, among = at_once(
+        lambda m, x: (m.activation("conv2", x), m.apply(x)[1]["conv2"]), lenet, same
     )
+    np.testing.assert_allclose(alone, among, rtol=1e-6)
     with pytest.raises(KeyError, match="conv9"):
         lenet.activation("conv9", same)
 
 
-def test_other_weights_need_no_other_compilation(model: Model, x: jax.Array) -> None:
+def test_other_weights_need_no_other_compilation(model: Model) -> None:
     calls = 0
 
     @jax.jit
@@ -128,9 +129,9 @@ def test_other_weights_need_no_other_compilation(model: Model, x: jax.Array) -> 
         calls += 1
         return m.apply(v)[0]
 
-    first = logits(model, x)
-    doubled = {name: 2 * value for name, value in model.parameters.items()}
-    assert not np.allclose(logits(model.with_parameters(doubled), x), first)
+    first = np.asarray(logits(model, X))
+    doubled = {name: 2 * np.asarray(value) for name, value in model.parameters.items()}
+    assert not np.allclose(logits(model.with_parameters(doubled), X), first)
     assert calls == 1
 
 

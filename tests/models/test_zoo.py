@@ -14,6 +14,8 @@ from reportgen.methods.targets import predict
 from reportgen.models.base import count
 from reportgen.models.load import open_network
 
+from .networks import at_once, run
+
 # Output shapes of Caffe's lenet_train_test.prototxt and of Keras's mnist_cnn.py.
 BLOBS = {
     "lenet": {
@@ -47,7 +49,8 @@ def test_shapes_parameters_and_accuracy(name: str, opened: Any, digits: Any) -> 
     logits = predict(Engine.local(64), model, digits, len(digits))
     assert len(digits) == 200
     assert (logits.argmax(axis=-1) == digits.labels).mean() >= 0.97
-    probabilities = model.apply(model.spec.normalise(digits.pixels[:3]))[1]["prob"]
+    x = model.spec.normalise(digits.pixels[:3])
+    probabilities = at_once(lambda m, x: m.apply(x)[1]["prob"], model, x)
     np.testing.assert_allclose(probabilities.sum(axis=-1), 1.0, rtol=1e-5)
 
 
@@ -73,7 +76,7 @@ def test_parameters_are_counted_as_published_and_as_the_configuration_says(
 def test_lenet_against_numpy(lenet: Any, digits: Any, numpy_lenet: Any) -> None:
     """Every layer of LeNet by loops over NumPy arrays, in float64."""
     expected = numpy_lenet(digits.pixels[0].astype(np.float64) / 256)
-    logits, activations = lenet.apply(lenet.spec.normalise(digits.pixels[:1]))
+    logits, activations = run(lenet, lenet.spec.normalise(digits.pixels[:1]))
     for name, values in expected.items():
         np.testing.assert_allclose(activations[name][0], values, rtol=1e-4, atol=1e-4)
     np.testing.assert_array_equal(logits, activations["ip2"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cache
 from typing import Any
 
 import jax
@@ -11,6 +12,8 @@ import numpy as np
 from flax import nnx
 
 from reportgen.models.weights.load import Naming
+from tests.models.networks import at_once
+from tests.models.nnx_modules import module_of
 
 SIZE = 6
 MAP = (4, 4, 8)  # what ``fc`` gets flattened
@@ -46,15 +49,21 @@ class Small(nnx.Module):
         return self.fc(self.drop(x.reshape(x.shape[0], -1)))
 
 
+@cache
+def _initial(classes: int) -> Small:
+    made: Small = nnx.jit(lambda: Small(nnx.Rngs(0), classes))()
+    return made
+
+
 def build(classes: int = 5) -> Small:
     """The network with random weights and random, positive statistics."""
-    module = Small(nnx.Rngs(0), classes)
+    module = nnx.clone(_initial(classes))
     draw = np.random.default_rng(1)
-    module.bn.mean[...] = jnp.asarray(draw.normal(size=4), jnp.float32)
-    module.bn.var[...] = jnp.asarray(draw.uniform(0.5, 2, size=4), jnp.float32)
-    module.bn.scale[...] = jnp.asarray(draw.uniform(0.5, 2, size=4), jnp.float32)
+    module.bn.mean[...] = jnp.asarray(draw.normal(size=4).astype(np.float32))
+    module.bn.var[...] = jnp.asarray(draw.uniform(0.5, 2, size=4).astype(np.float32))
+    module.bn.scale[...] = jnp.asarray(draw.uniform(0.5, 2, size=4).astype(np.float32))
     for layer in (module.conv, module.bn, module.dw, module.fc):
-        layer.bias[...] = jnp.asarray(draw.normal(size=layer.bias.shape), jnp.float32)
+        layer.bias[...] = jnp.asarray(draw.normal(size=layer.bias.shape).astype(np.float32))
     return module
 
 
@@ -73,13 +82,11 @@ def shapes_of(parameters: Mapping[str, Any]) -> dict[str, jax.ShapeDtypeStruct]:
 
 def logits(parameters: Mapping[str, Any], x: np.ndarray) -> np.ndarray:
     """The network's answer with these parameters, in evaluation mode."""
-    module = build()
-    state = nnx.state(module, nnx.Not(nnx.RngState))
-    for path, leaf in nnx.to_flat_state(state):
-        leaf.set_value(jnp.asarray(parameters[".".join(map(str, path))]))
-    nnx.update(module, state)
-    module.eval()
-    return np.asarray(module(jnp.asarray(x)))
+
+    def run(parameters: Mapping[str, Any], x: jax.Array) -> jax.Array:
+        return module_of(lambda rngs: Small(rngs), parameters)(x)
+
+    return np.asarray(at_once(run, dict(parameters), x))
 
 
 def images() -> np.ndarray:

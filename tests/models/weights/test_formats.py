@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -255,7 +256,8 @@ def test_a_pytorch_file_with_code_is_refused_and_not_run(tmp_path: Path) -> None
 def test_without_pytorch_the_message_says_how_to_convert(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "w.pt").write_bytes(b"PK\x03\x04")
+    with zipfile.ZipFile(tmp_path / "w.pt", "w") as archive:
+        archive.writestr("w/data.pkl", b"")
     monkeypatch.setitem(__import__("sys").modules, "torch", None)
     with pytest.raises(WeightsError, match=r"without torch[\s\S]*save_file\("):
         placed(tmp_path / "w.pt")
