@@ -6,6 +6,7 @@ seed.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from functools import cache, partial
@@ -199,8 +200,10 @@ def _functions(normal: Draw) -> Iterator[Known]:
         made = scipy.special.softmax(x, 1)
         return made, made * (weights - (weights * made).sum(1, keepdims=True))
 
-    inputs = normal(7, 1003), normal(7, 1003)
-    yield Known(_with_gradient("softmax of 1003"), jax.nn.softmax, softmax, inputs, by=0)
+    whole, gradient = _with_gradient("softmax of 1003")
+    x, weights = normal(7, 1003), normal(7, 1003)
+    yield Known((whole,), jax.nn.softmax, lambda x: scipy.special.softmax(x, 1), (x,))
+    yield Known((gradient,), jax.nn.softmax, softmax, (x, weights), by=0, slow=True)
 
     def curves(x: jax.Array) -> jax.Array:
         erf = jax.scipy.special.erf(x)
@@ -263,7 +266,7 @@ _CASES = (
         *("3 × 3, stride 2, dilation 2, groups 2", (19, 17), 6, (3, 3), 10),
         *((2, 2), ((2, 2), (1, 2)), (1, 1), (2, 2), 2),
     ),
-    _Case("3 × 3, depthwise", (12, 11), 13, (3, 3), 13, padding=_EDGES, groups=13),
+    _Case("2 × 2, depthwise", (12, 11), 13, (2, 2), 13, padding=_EDGES, groups=13),
     _Case("3 × 2, transposed, stride 2", (7, 6), 9, (3, 2), 8, (1, 1), _EDGES, (2, 2)),
     # Of as many channels as Winograd's filtering takes.
     _Case("3 × 3, 33 to 35 channels", (13, 11), 33, (3, 3), 35, padding=_EDGES, slow=True),
@@ -341,44 +344,54 @@ def _met(where: Geometry, place: Sizes) -> Iterator[slice]:
         yield slice(i * apart, i * apart + (count - 1) * step + 1, step)
 
 
-# Of x (2, 14, 13, 5), in steps of two.
-_POOLED, _PADDING = (2, 14, 13, 5), ((0, 0), (1, 1), (0, 1), (0, 0))
+# Of x (2, 15, 13, 5), in steps of two in the directions that the windows extend in.
+_POOLED, _PADDING = (2, 15, 13, 5), ((0, 0), (1, 1), (0, 0), (0, 0))
 
 
 def _poolings(normal: Draw) -> Iterator[Known]:
-    for size in (2, 3):
+    for size in ((3, 1), (3, 3)):
         for kind in ("maximum", "mean"):
-            outputs = (16 - size) // 2 + 1, (14 - size) // 2 + 1
+            outputs = 8, 13 if size[1] == 1 else 6
             yield Known(
-                parts=_with_gradient(f"{kind} of {size} × {size}, stride 2"),
+                parts=_with_gradient(f"{kind} of {size[0]} × {size[1]}, stride 2"),
                 of=partial(_pooled, kind, size),
                 answer=partial(_by_windows, kind, size),
                 inputs=(normal(*_POOLED), normal(2, *outputs, 5)),
                 by=0,
                 lowers=True,
-                slow=size > 2,
+                slow=size == (3, 3),
             )
 
 
-def _pooled(kind: str, size: int, x: jax.Array) -> jax.Array:
-    windows = (1, size, size, 1), (1, 2, 2, 1), _PADDING
+def _strides(size: Sizes) -> Sizes:
+    return tuple(min(2, length) for length in size)
+
+
+def _pooled(kind: str, size: Sizes, x: jax.Array) -> jax.Array:
+    windows = (1, *size, 1), (1, *_strides(size), 1), _PADDING
     if kind == "maximum":
         return jax.lax.reduce_window(x, -jnp.inf, jax.lax.max, *windows)
-    return jax.lax.reduce_window(x, 0.0, jax.lax.add, *windows) / size**2
+    return jax.lax.reduce_window(x, 0.0, jax.lax.add, *windows) / math.prod(size)
 
 
-def _by_windows(kind: str, size: int, x: np.ndarray, weights: np.ndarray) -> Arrays:
+def _by_windows(kind: str, size: Sizes, x: np.ndarray, weights: np.ndarray) -> Arrays:
     """A pooling and its gradient, one place of the windows after another."""
-    rows, columns = (2 * count - 1 for count in weights.shape[1:3])
     padded = np.pad(x, _PADDING, constant_values=-np.inf if kind == "maximum" else 0.0)
+    across = list(zip(weights.shape[1:3], _strides(size), strict=True))
     met = [
-        (slice(None), slice(i, i + rows, 2), slice(j, j + columns, 2))
-        for i, j in np.ndindex(size, size)
+        (
+            slice(None),
+            *(
+                slice(i, i + (count - 1) * step + 1, step)
+                for i, (count, step) in zip(place, across, strict=True)
+            ),
+        )
+        for place in np.ndindex(*size)
     ]
     places = np.stack([padded[one] for one in met])
     made = places.max(0) if kind == "maximum" else places.mean(0)
-    shares = places == made if kind == "maximum" else np.full(places.shape, 1 / size**2)
+    shares = places == made if kind == "maximum" else np.full(places.shape, 1 / len(places))
     by_x = np.zeros_like(padded)
     for one, share in zip(met, shares, strict=True):
         by_x[one] += share * weights
-    return made, by_x[:, 1:-1, :-1]
+    return made, by_x[:, 1:-1]

@@ -113,7 +113,7 @@ def test_a_wrong_lowering_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(pooling, "_spread", lambda line, shares: whole(line, shares[::-1]))
     known = [one for one in known_programs.programs_of_reports(True) if "maximum" in one.parts[0]]
     assert wrong(*known) == {
-        "maximum of 2 × 2, stride 2: gradient by the input, as lowered for CPUs"
+        "maximum of 3 × 1, stride 2: gradient by the input, as lowered for CPUs"
     }
 
 
