@@ -43,10 +43,8 @@ def _told(one: Compared, image: str) -> Measure:
     value = max(found.median if one.jumps else found.largest for found in beside.values())
     what = "median difference" if one.jumps else "largest difference"
     numbers = " and ".join(f"{_words(one, found)} from {name}" for name, found in beside.items())
-    message = (
-        f"{one.where[:1].upper()}{one.where[1:]} of {image}, compiled: {what} {numbers}, as shares "
-        "of the largest number."
-    )
+    about = f"Output of {one.where}" if one.layer else one.where.capitalize()
+    message = f"{about} for {image}, compiled: {what} {numbers}, as shares of the largest number."
     if isinstance(one.exact, str):
         message += f" float64 was left out: {one.exact}."
     return Measure(where=one.where, value=value, message=message)

@@ -45,7 +45,7 @@ class Compared:
     """An array of the compiled program beside those of the network as it is written.
 
     Attributes:
-      where: ``LOGITS``, a layer's path or ``GRADIENT``.
+      where: ``LOGITS``, a layer's path or ``GRADIENT``. ``layer``: it is a layer's.
       plain: beside float32.
       exact: beside float64, or why that was not run.
       jumps: it is a gradient, which rounding changes much in a few places: where it takes a value
@@ -55,6 +55,7 @@ class Compared:
     where: str
     plain: Off
     exact: Off | str
+    layer: bool
     jumps: bool
 
 
@@ -111,6 +112,7 @@ def compared(survey: Survey) -> tuple[Compared, ...]:
             where=name,
             plain=off(chunk.made[name], plain[name]),
             exact=exact if isinstance(exact, str) else off(chunk.made[name], exact[name]),
+            layer=name == probe.path,
             jumps=name == GRADIENT,
         )
         for name in dict.fromkeys((LOGITS, probe.path, GRADIENT))

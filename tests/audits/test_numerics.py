@@ -74,6 +74,7 @@ def test_embedded_networks_pass(opened: Any, digits: Any, judged: Any, name: str
     assert "from float64" in check.message
     found = compared(Survey(model, one(digits), Engine.local(8)))
     assert [part.where for part in found][::2] == [LOGITS, GRADIENT]
+    assert [part.layer for part in found] == [False, True, False]
     layer = model.layer(found[1].where)
     assert layer.parameter_count
     for part in found:
