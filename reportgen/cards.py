@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from reportgen.archive.provenance import other_jax
 from reportgen.config import Config
 from reportgen.core.blocks import Finding
 from reportgen.core.images import ImageBatch
-from reportgen.core.report import DataCard, ModelCard
+from reportgen.core.known_answers import KnownAnswers
+from reportgen.core.report import DataCard, ModelCard, Provenance
 from reportgen.models.base import Model
 from reportgen.models.factory import KERAS_FILE
 from reportgen.models.load import Network, Weights
@@ -23,6 +25,24 @@ def findings(
         *_other_channel_order(weights, model),
         *_skipped_images(images),
         *_noted(images),
+    )
+
+
+def wrong_answers(answers: KnownAnswers, made: Provenance) -> tuple[Finding, ...]:
+    """What the build of JAX computed wrongly before the report was made."""
+    build = f"jax {made.packages['jax']}, jaxlib {made.packages['jaxlib']}, {made.device}"
+    return tuple(
+        Finding(
+            severity="fail",
+            check="known_answers",
+            message=f"This build of JAX computes wrongly: {one.words} ({build}).",
+            where=one.program,
+            value=None if one.got is None or one.expected is None else abs(one.got - one.expected),
+            threshold=one.tolerance,
+            advice="Numbers of this report may be wrong as well: install another version, "
+            f"{other_jax()}, and make it again. reportgen doctor compares more programs.",
+        )
+        for one in answers.wrong
     )
 
 

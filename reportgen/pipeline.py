@@ -38,6 +38,7 @@ from reportgen.engine.cpu import divide_cpu
 from reportgen.engine.digest import code_digest, digest
 from reportgen.engine.hosts import join_hosts
 from reportgen.engine.kept import Kept
+from reportgen.engine.known_answers import known_answers
 from reportgen.engine.memory import peak
 from reportgen.engine.rows import Engine
 from reportgen.measurements import measured
@@ -97,6 +98,7 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         # First, so that images are decoded while weights are read and programs compiled.
         images = load_images(config.data, network.spec, network.classes, config.seed)
         model, weights = load_model(network, config)
+        answers = known_answers(lowerings=model.kernels is not None)
         progress.advance(1)
         loaded = numbers.counted(images.listed, "image")
         progress.finish(loaded)
@@ -116,22 +118,25 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         results, failures = compute(jobs, engine, progress, stages, drawing)
         metrics = {k: v for result in results.values() for k, v in result.metrics.items()}
         (folder / CONFIG).write_text(text, encoding="utf-8")
+        made = provenance(
+            device=_device(),
+            seed=config.seed,
+            config_sha256=config_sha256,
+            known_answers=answers,
+        )
         draft = Report(
             title=config.report.title or f"Report on {model.name}",
             model=cards.model_card(network, model, weights),
             data=cards.data_card(images),
             metrics=metrics,
             findings=(
+                *cards.wrong_answers(answers, made),
                 *(failed(name, failure) for name, failure in failures.items()),
                 *cards.findings(config, network, model, weights, images),
                 *(finding for result in results.values() for finding in result.findings),
             ),
             sections=sections(jobs, results, failures, stages, chosen, images, model),
-            provenance=provenance(
-                device=_device(),
-                seed=config.seed,
-                config_sha256=config_sha256,
-            ),
+            provenance=made,
             command=shlex.join(["reportgen", *lasting(overrides)]),
             banners=cards.banners(weights),
             rendering=own.rendering,

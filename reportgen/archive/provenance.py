@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import platform
+import re
 import subprocess
 from datetime import UTC, datetime
 from importlib import metadata
@@ -11,12 +12,16 @@ from pathlib import Path
 
 import reportgen
 from reportgen.core.errors import ConfigError
+from reportgen.core.known_answers import KnownAnswers
 from reportgen.core.report import Provenance
 
 PACKAGES = (
     *("jax", "jaxlib", "flax", "optax", "numpy", "pillow", "matplotlib", "typst", "jinja2"),
     *("hydra-core", "safetensors", "pydantic"),
 )
+
+
+_JAX = re.compile(r"jax\s*\(?([<>=!~][^;)]*)")
 
 
 def package_versions() -> dict[str, str]:
@@ -28,6 +33,18 @@ def package_versions() -> dict[str, str]:
         except metadata.PackageNotFoundError:
             versions[name] = "missing"
     return versions
+
+
+def other_jax() -> str:
+    """The command that installs another version of JAX, of those that reportgen runs on."""
+    try:
+        asked = metadata.requires("reportgen") or []
+    except metadata.PackageNotFoundError:
+        asked = []
+    window = next((found[1] for one in asked if (found := _JAX.match(one))), "")
+    bounds = [part.strip() for part in window.split(",") if part.strip()]
+    bounds.append(f"!={package_versions()['jax']}")
+    return f"pip install 'jax{','.join(dict.fromkeys(bounds))}'"
 
 
 def git_state(folder: Path) -> tuple[str, bool | None]:
@@ -67,7 +84,9 @@ def source_date() -> str:
         ) from error
 
 
-def provenance(*, device: str, seed: int, config_sha256: str) -> Provenance:
+def provenance(
+    *, device: str, seed: int, config_sha256: str, known_answers: KnownAnswers | None = None
+) -> Provenance:
     """Everything that is needed to make the same report again."""
     commit, dirty = git_state(Path.cwd())
     return Provenance(
@@ -80,4 +99,5 @@ def provenance(*, device: str, seed: int, config_sha256: str) -> Provenance:
         git_commit=commit,
         git_dirty=dirty,
         created=source_date(),
+        known_answers=known_answers,
     )

@@ -63,6 +63,7 @@ def statement(report: Report, folder: Path) -> bytes:
                 "internalParameters": {
                     "device": printable(report.provenance.device),
                     "seed": report.provenance.seed,
+                    **_known_answers(report),
                 },
                 "resolvedDependencies": _dependencies(report),
             },
@@ -106,6 +107,11 @@ def _plain(value: Any) -> Any:
     if isinstance(value, list):
         return [_plain(part) for part in value]
     return printable(value) if isinstance(value, str) else value
+
+
+def _known_answers(report: Report) -> Json:
+    found = report.provenance.known_answers
+    return {} if found is None else {"knownAnswers": printable(found.words)}
 
 
 def _dependencies(report: Report) -> list[Json]:

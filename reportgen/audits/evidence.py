@@ -14,6 +14,7 @@ from reportgen.core.errors import NotApplicableError
 from reportgen.core.images import ImageBatch
 from reportgen.methods.answers import Totals
 from reportgen.methods.kernels import repeated, unit_kernel
+from reportgen.methods.numerics import Compared, compared
 from reportgen.methods.survey import Survey
 from reportgen.methods.targets import softmax
 from reportgen.models.base import LayerInfo, Model
@@ -125,6 +126,15 @@ class Evidence:
         if kernel is None:
             return None
         return repeated(kernel, self._groups.get(layer.path, 1), cosine)
+
+    @cached_property
+    def numerics(self) -> tuple[Compared, ...]:
+        """An image's numbers by compiled programs and without: see ``methods.numerics``.
+
+        Raises:
+          NotApplicableError: if they cannot be compared.
+        """
+        return compared(self.survey)
 
     def kernels(self, layer: LayerInfo) -> dict[str, np.ndarray]:
         """A layer's trained arrays with two axes or more, by name."""

@@ -10,6 +10,7 @@ from pydantic import Field
 
 from reportgen.core.blocks import Block, Finding, Number, Table
 from reportgen.core.checks import Check
+from reportgen.core.known_answers import KnownAnswers
 from reportgen.core.measured import Measured
 
 SCHEMA_VERSION = 2
@@ -105,6 +106,8 @@ class Provenance:
       git_commit, git_dirty: of the working directory; empty and None outside a repository.
       created: time from SOURCE_DATE_EPOCH (ISO 8601, UTC), else empty: a clock would make two
         equal runs differ.
+      known_answers: whether this build of JAX computed rightly on the device; None where nothing
+        was computed, and in reports of before it was asked.
     """
 
     reportgen: str
@@ -116,6 +119,7 @@ class Provenance:
     git_commit: str
     git_dirty: bool | None
     created: str
+    known_answers: KnownAnswers | None = None
 
 
 @dataclass(frozen=True, kw_only=True)

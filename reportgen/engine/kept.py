@@ -84,7 +84,7 @@ class Kept:
         content = hashlib.sha256(payload).digest() + payload
         path = self._path(name)
         try:
-            _write(path, content)
+            write_at_once(path, content)
             self._make_room(len(content))
         except OSError as error:
             # The report does not need it; who runs it again does.
@@ -110,8 +110,12 @@ class Kept:
             self._size -= size
 
 
-def _write(path: Path, content: bytes) -> None:
-    """At once: another process may look for it."""
+def write_at_once(path: Path, content: bytes) -> None:
+    """Write a file and its folder; another process sees all of it or nothing.
+
+    Raises:
+      OSError: if it cannot be written.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".", delete=False) as file:
         part = Path(file.name)

@@ -182,6 +182,7 @@ def _facts(report: Report) -> list[View]:
         _row("Data", f"{images}, {data.source}" if data.count else "no images"),
         _row("Device", made.device),
         _row("Created", made.created),
+        _row("Known answers", made.known_answers.words if made.known_answers else ""),
     )
 
 

@@ -55,7 +55,7 @@ def test_whole_runs_of_a_network_beside_itself(reportgen: Command, healthy: Path
     # What one report says of the other, or of the run, is no change.
     [changes] = [section for section in made["sections"] if section["method"] == "changes"]
     counts = {row[0]: row[1:] for row in changes["blocks"][1]["rows"]}
-    assert counts["checks"] == [0, 11]
+    assert counts["checks"] == [0, 12]
     assert reportgen("compare", str(healthy), "one", "audit=standard", "report.dir=both")[0] == 0
     [nothing] = [f["message"] for f in _results("both")["findings"] if f["check"] == "compare"]
     assert nothing.startswith("Nothing changed")
