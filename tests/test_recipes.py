@@ -80,6 +80,16 @@ def save_function(folder: Path) -> None:
     np.savez(folder / "function.npz", **{k: v.astype("f4") for k, v in tensors.items()})
 
 
+def draw_by_numpy(monkeypatch: pytest.MonkeyPatch) -> None:
+    """In Keras, which compiles a program for each shape that it draws, of some fifty here."""
+    import keras
+
+    def drawn(self: object, shape: tuple[int, ...], dtype: str | None = None) -> np.ndarray:
+        return np.random.default_rng(1).normal(0, 0.05, shape).astype(dtype or "f4")
+
+    monkeypatch.setattr(keras.initializers.VarianceScaling, "__call__", drawn)
+
+
 def save_keras(folder: Path) -> None:
     import keras
 
@@ -113,6 +123,8 @@ def test_a_recipe_goes_through(
 ) -> None:
     write_recipes(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    if save is save_keras:
+        draw_by_numpy(monkeypatch)
     save(tmp_path)
     chosen = ("--config-dir", "my", f"experiment={name}")
     quick = (*EVERY, f"method.filters.layers=[{layers[0]}]") if methods == "every" else few

@@ -55,7 +55,7 @@ print(json.dumps([len(engine.devices), used, chunks, few, told]))
 """
 
 
-def test_rows_are_divided_among_no_more_devices_than_there_are_rows() -> None:
+def test_rows_are_divided_among_few_devices_in_a_process_of_its_own() -> None:
     ran = subprocess.run(
         [sys.executable, "-c", SEVERAL], capture_output=True, text=True, check=True
     )
