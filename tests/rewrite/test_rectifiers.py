@@ -17,12 +17,13 @@ from reportgen.rewrite.rectifiers import Backward, RectifierRule, rectifiers
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read by Keras when it is first imported
 
-X = jnp.asarray(np.random.default_rng(0).normal(size=(2, 3, 4, 5)), jnp.float32)
+X = np.random.default_rng(0).normal(size=(2, 3, 4, 5)).astype(np.float32)
+COTANGENT = np.random.default_rng(1).normal(size=X.shape).astype(np.float32)
 RULES: tuple[Backward, ...] = ("guided", "deconvnet")
 RELU, LEAKY, SMOOTH = ("ReLU",), ("leaky ReLU",), ("smooth",)
 
 
-def found(function: Callable[..., Any], x: jax.Array = X) -> tuple[str, ...]:
+def found(function: Callable[..., Any], x: Any = X) -> tuple[str, ...]:
     return rectifiers(jax.make_jaxpr(function)(x))
 
 
@@ -167,47 +168,74 @@ def test_keras_activations(name: str, expected: tuple[str, ...]) -> None:
     assert found(keras.activations.get(name)) == expected
 
 
+def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
+    """What it returns, in NumPy; all of it is one program, which is compiled in a hurry."""
+    quickly = {"xla_backend_optimization_level": 0}
+    return jax.device_get(jax.jit(function, compiler_options=quickly)(*arguments))
+
+
+@pytest.fixture(scope="module")
+def forward() -> dict[str, dict[str, np.ndarray]]:
+    """By notation: what comes out of it as it is written, and by each rule."""
+
+    def run(x: jax.Array) -> Any:
+        return {
+            name: {"plain": function(x)} | {rule: rewritten(function, rule)(x) for rule in RULES}
+            for name, (function, _) in NOTATIONS.items()
+        }
+
+    return at_once(run, X)
+
+
 @pytest.mark.parametrize("rule", RULES)
 @pytest.mark.parametrize("name", NOTATIONS)
-def test_forward_nothing_changes(name: str, rule: Backward) -> None:
-    function, _ = NOTATIONS[name]
-    got, expected = jax.jit(rewritten(function, rule))(X), jax.jit(function)(X)
+def test_forward_nothing_changes(name: str, rule: Backward, forward: dict[str, Any]) -> None:
+    got, expected = forward[name][rule], forward[name]["plain"]
     assert got.dtype == expected.dtype
-    np.testing.assert_allclose(got, expected, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(
+        got.astype(np.float32), expected.astype(np.float32), rtol=1e-6, atol=1e-6
+    )
 
 
-def backward(function: Callable[..., Any], rule: Backward, cotangent: Any) -> np.ndarray:
-    return np.asarray(jax.vjp(rewritten(function, rule), X)[1](cotangent)[0])
+ONE = [name for name in NOTATIONS if name.split(" ")[0] in (
+    "relu", "elu", "gelu", "silu", "softplus", "maximum", "where", "mask", "clip", "clamp",
+    "leaky_relu", "mish", "hard_swish", "squareplus", "select", "abs", "two negations",
+) and "float" not in name]  # fmt: skip
+MOVED: dict[str, Callable[..., Any]] = {
+    "bounded": lambda x: jax.nn.relu6(8 * x),
+    "shifted": lambda x: jax.nn.relu(0.5 * x - 0.3),
+}
 
 
-COTANGENT = jnp.asarray(np.random.default_rng(1).normal(size=X.shape), jnp.float32)
+@pytest.fixture(scope="module")
+def backward() -> dict[str, dict[str, np.ndarray]]:
+    """By notation and rule: what comes back to x of ``COTANGENT``."""
+    functions = {name: NOTATIONS[name][0] for name in ONE} | MOVED
+
+    def run(x: jax.Array, cotangent: jax.Array) -> Any:
+        return {
+            name: {rule: jax.vjp(rewritten(f, rule), x)[1](cotangent)[0] for rule in RULES}
+            for name, f in functions.items()
+        }
+
+    return at_once(run, X, COTANGENT)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [name for name in NOTATIONS if name.split(" ")[0] in (
-        "relu", "elu", "gelu", "silu", "softplus", "maximum", "where", "mask", "clip", "clamp",
-        "leaky_relu", "mish", "hard_swish", "squareplus", "select", "abs", "two negations",
-    ) and "float" not in name],
-)  # fmt: skip
-def test_the_rules_of_one_rectifier(name: str) -> None:
-    function, x, r = NOTATIONS[name][0], np.asarray(X), np.asarray(COTANGENT)
-    guided = np.where(x > 0, np.maximum(r, 0), 0)
-    np.testing.assert_array_equal(backward(function, "guided", COTANGENT), guided)
-    np.testing.assert_array_equal(backward(function, "deconvnet", COTANGENT), np.maximum(r, 0))
+@pytest.mark.parametrize("name", ONE)
+def test_the_rules_of_one_rectifier(name: str, backward: dict[str, Any]) -> None:
+    guided = np.where(X > 0, np.maximum(COTANGENT, 0), 0)
+    np.testing.assert_array_equal(backward[name]["guided"], guided)
+    np.testing.assert_array_equal(backward[name]["deconvnet"], np.maximum(COTANGENT, 0))
 
 
-def test_relu6_keeps_its_upper_bound() -> None:
-    function = lambda x: jax.nn.relu6(8 * x)  # noqa: E731
-    x, r = 8 * np.asarray(X), np.asarray(COTANGENT)
-    passed = np.where(x < 6, np.maximum(r, 0), 0)
-    got = backward(function, "deconvnet", COTANGENT)
-    np.testing.assert_allclose(got, 8 * passed, rtol=1e-6)
-    got = backward(function, "guided", COTANGENT)
-    np.testing.assert_allclose(got, 8 * np.where(x > 0, passed, 0), rtol=1e-6)
+def test_relu6_keeps_its_upper_bound(backward: dict[str, Any]) -> None:
+    x = 8 * X
+    passed = np.where(x < 6, np.maximum(COTANGENT, 0), 0)
+    np.testing.assert_allclose(backward["bounded"]["deconvnet"], 8 * passed, rtol=1e-6)
+    guided = 8 * np.where(x > 0, passed, 0)
+    np.testing.assert_allclose(backward["bounded"]["guided"], guided, rtol=1e-6)
 
 
-def test_a_shifted_rectifier_bends_where_it_bends() -> None:
-    got = backward(lambda x: jax.nn.relu(0.5 * x - 0.3), "guided", COTANGENT)
-    expected = 0.5 * np.where(np.asarray(X) > 0.6, np.maximum(np.asarray(COTANGENT), 0), 0)
-    np.testing.assert_allclose(got, expected, rtol=1e-6)
+def test_a_shifted_rectifier_bends_where_it_bends(backward: dict[str, Any]) -> None:
+    expected = 0.5 * np.where(X > 0.6, np.maximum(COTANGENT, 0), 0)
+    np.testing.assert_allclose(backward["shifted"]["guided"], expected, rtol=1e-6)
