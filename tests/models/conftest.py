@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from copy import deepcopy
 from functools import cache
 from typing import Any
@@ -15,6 +15,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import DictConfig, OmegaConf
 
 from reportgen.compose import conf_dir
+
+from .networks import keras_undrawn
 
 
 @pytest.fixture(scope="session")
@@ -41,17 +43,9 @@ def composed() -> Callable[..., DictConfig]:
 
 
 @pytest.fixture
-def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keras's kernels are zeros at first: drawing them compiles for seconds.
-
-    Tests give networks weights of their own.
-    """
-    from keras.src.initializers.random_initializers import VarianceScaling
-
-    def zeros(_: Any, shape: tuple[int, ...], dtype: Any = None, **more: Any) -> np.ndarray:
-        return np.zeros(shape, dtype)
-
-    monkeypatch.setattr(VarianceScaling, "__call__", zeros)
+def undrawn() -> Iterator[None]:
+    with keras_undrawn():
+        yield
 
 
 @pytest.fixture(scope="module")

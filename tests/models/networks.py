@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import jax
 import numpy as np
+import pytest
 
 from reportgen.models.base import Model
 
@@ -46,3 +48,19 @@ def keras_of(model: Model) -> Any:
         if name in model.parameters:
             variable.assign(model.parameters[name])
     return program.model
+
+
+@contextmanager
+def keras_undrawn() -> Iterator[None]:
+    """Keras's kernels are zeros at first: drawing them compiles for seconds.
+
+    Tests give networks weights of their own.
+    """
+    from keras.src.initializers.random_initializers import VarianceScaling
+
+    def zeros(_: Any, shape: tuple[int, ...], dtype: Any = None, **more: Any) -> np.ndarray:
+        return np.zeros(shape, dtype)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(VarianceScaling, "__call__", zeros)
+        yield

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from jax.extend.core import jaxpr_as_fun
 
@@ -44,8 +45,14 @@ def relevance(
 
     leaves = jax.tree.leaves(weights)
     run = jaxpr_as_fun(rule(*names, epsilon=epsilon)(jax.make_jaxpr(flat)(*leaves, x)))
-    score, back = jax.vjp(jax.jit(lambda x: run(*leaves, x)[0][:, unit]), x)
-    return np.asarray(back(np.ones_like(score))[0]), np.asarray(score)
+
+    def both(x: jax.Array) -> tuple[jax.Array, jax.Array]:
+        score, back = jax.vjp(lambda x: run(*leaves, x)[0][:, unit], x)
+        return back(jnp.ones_like(score))[0], score
+
+    quickly = {"xla_backend_optimization_level": 0}  # compiling takes longer here than running
+    found, score = jax.jit(both, compiler_options=quickly)(x)
+    return np.asarray(found), np.asarray(score)
 
 
 def stable(z: np.ndarray) -> np.ndarray:
