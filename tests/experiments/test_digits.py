@@ -108,7 +108,16 @@ def test_fewer_tiles_where_there_is_less_room(make: Callable[..., Any]) -> None:
     assert "the first 100 of 1,000 tiles" in montage.caption.detail
 
 
-@pytest.mark.parametrize("name", ["hot", "rainbow", "winter", "simple", "white"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "hot",
+        *(
+            pytest.param(n, marks=pytest.mark.slow)
+            for n in ("rainbow", "winter", "simple", "white")
+        ),
+    ],
+)
 def test_another_colormap_of_digits(name: str, make: Callable[..., Any]) -> None:
     other = make("digits", f"colormap=digits_{name}", "method=weights", "layers=conv1")
     (montage, *_) = (b for b in other.groups("weights")["conv1"] if isinstance(b, Montage))

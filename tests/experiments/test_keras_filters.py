@@ -14,8 +14,23 @@ from reportgen.core.blocks import KeyValues, Montage, Table
 COUNT, SIZE = 6, 40
 
 
-@pytest.fixture(scope="module")
-def made(make: Callable[..., Any]) -> Any:
+# The first block of it; block1_conv2 sees but its layer and the one before in both.
+NARROW = (
+    "method.filters.scales=1",
+    *("model=custom", "preprocessing=keras_caffe"),
+    "model.factory=tests.experiments.narrow:VGG",
+    *("model.input.height=32", "model.input.width=32", "model.input.fixed_size=true"),
+)
+
+
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(NARROW, id="narrow"),
+        pytest.param((), id="vgg16", marks=pytest.mark.slow),
+    ],
+)
+def made(request: pytest.FixtureRequest, make: Callable[..., Any]) -> Any:
     units = list(range(COUNT))
     return make(
         "keras_filters",
@@ -24,6 +39,7 @@ def made(make: Callable[..., Any]) -> Any:
         f"method.filters.size={SIZE}",
         "method.filters.scales=3",
         "method.filters.steps=4",
+        *request.param,
     )
 
 

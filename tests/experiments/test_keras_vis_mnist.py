@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -15,14 +15,32 @@ from tests.experiments.numpy_mnist import Network, enlarged
 
 RULES = {"saliency": "plain", "guided_backprop": "guided", "deconvnet": "relu"}
 CAMS = {"gradcam": "plain", "gradcam_guided": "guided", "gradcam_relu": "relu"}
-COUNT = 3
+COUNT = 2
 METHODS = ("occlusion", *RULES, *CAMS)
+# What every run makes: of each kind one.
+SOME = ("weights", "occlusion", "deconvnet", "gradcam_guided")
+
+
+def _each(methods: Iterable[str]) -> list[Any]:
+    return [pytest.param(m, marks=() if m in SOME else pytest.mark.slow) for m in methods]
 
 
 @pytest.fixture(scope="module")
-def made(make: Callable[..., Any]) -> Any:
+def whole(make: Callable[..., Any]) -> Any:
     few = [f"method.{method}.count={COUNT}" for method in METHODS]
-    return make("keras_vis_mnist", *few, "method.class_images.steps=40")
+    return make("keras_vis_mnist", *few, "method.class_images.steps=20")
+
+
+@pytest.fixture(scope="module")
+def some(make: Callable[..., Any]) -> Any:
+    few = [f"method.{method}.count={COUNT}" for method in SOME if method != "weights"]
+    return make("keras_vis_mnist", *few, f"method=[{','.join(SOME)}]")
+
+
+@pytest.fixture
+def made(request: pytest.FixtureRequest, method: str) -> Any:
+    """A report with a method."""
+    return request.getfixturevalue("some" if method in SOME else "whole")
 
 
 @pytest.fixture(scope="module")
@@ -49,8 +67,9 @@ def _image(heatmap: Heatmap) -> tuple[np.ndarray, int]:
     return heatmap.image.astype(np.float64) / 255, int(str(facts["true class"]))
 
 
-def test_table_and_diagram(made: Any) -> None:
-    diagram, table, health = made.section("summary").blocks
+@pytest.mark.slow
+def test_table_and_diagram(whole: Any) -> None:
+    diagram, table, health = whole.section("summary").blocks
     assert isinstance(diagram, Diagram)
     assert isinstance(table, Table)
     rectified, _, _ = health.blocks
@@ -61,19 +80,20 @@ def test_table_and_diagram(made: Any) -> None:
     assert kinds == [("conv1", "conv"), ("conv2", "conv"), ("dense1", "dense"), ("dense2", "dense")]
 
 
-def test_first_filters_are_grey(made: Any, model: Any) -> None:
+def test_first_filters_are_grey(some: Any, model: Any) -> None:
     kernel = np.asarray(model.parameters["conv1.kernel"])[:, :, 0].transpose(2, 0, 1)
-    (montage,) = (b for b in made.groups("weights")["conv1"] if isinstance(b, Montage))
+    (montage,) = (b for b in some.groups("weights")["conv1"] if isinstance(b, Montage))
     np.testing.assert_array_equal(montage.tiles, kernel)
     tiles = classic.matplotlib_colours(classic.joint(kernel), "gray")
-    drawn = made.picture("weights-conv1-montage.webp")
+    drawn = some.picture("weights-conv1-montage.webp")
     np.testing.assert_array_equal(drawn, classic.padded_grid(tiles, 6, 6, 1)[:-1, :-1])
 
 
+@pytest.mark.slow
 def test_class_images_of_all_ten_outputs_raise_what_is_before_softmax(
-    made: Any, network: Network
+    whole: Any, network: Network
 ) -> None:
-    blocks = made.section("class_images").blocks
+    blocks = whole.section("class_images").blocks
     montage = next(block for block in blocks if isinstance(block, Montage))
     table = next(block for block in blocks if isinstance(block, Table))
     assert montage.labels == tuple("0123456789")
@@ -85,7 +105,7 @@ def test_class_images_of_all_ten_outputs_raise_what_is_before_softmax(
         assert logits[i] > grey[i] + 1
 
 
-@pytest.mark.parametrize("method", RULES)
+@pytest.mark.parametrize("method", _each(RULES))
 def test_saliency_under_three_rules(method: str, made: Any, network: Network) -> None:
     for heatmap in _first(made, method):
         x, target = _image(heatmap)
@@ -99,7 +119,7 @@ def test_saliency_under_three_rules(method: str, made: Any, network: Network) ->
         )
 
 
-@pytest.mark.parametrize("method", CAMS)
+@pytest.mark.parametrize("method", _each(CAMS))
 def test_gradcam_under_three_rules(method: str, made: Any, network: Network) -> None:
     for heatmap in _first(made, method):
         x, target = _image(heatmap)
@@ -114,18 +134,20 @@ def test_gradcam_under_three_rules(method: str, made: Any, network: Network) -> 
         assert "layer pool1: 12 × 12 cells" in heatmap.caption.detail
 
 
-def test_the_three_are_told_apart(made: Any) -> None:
-    titles = [made.section(method).title for method in CAMS]
+@pytest.mark.slow
+def test_the_three_are_told_apart(whole: Any) -> None:
+    titles = [whole.section(method).title for method in CAMS]
     assert titles == ["Grad-CAM", "Grad-CAM, guided gradients", "Grad-CAM, relu gradients"]
-    comparison = made.section("side_by_side").blocks[0]
+    comparison = whole.section("side_by_side").blocks[0]
     maps = comparison.maps if hasattr(comparison, "maps") else comparison.blocks[0].maps
     assert {part.title for part in maps} >= set(titles)
 
 
-def test_occlusion_by_blocks_with_the_winning_classes(made: Any, network: Network) -> None:
+def test_occlusion_by_blocks_with_the_winning_classes(some: Any, network: Network) -> None:
     """A square of 5 × 4 of half grey slides over the image in a margin of 2 × 4 zeros."""
     size = 4
-    for blocks in made.groups("occlusion").values():
+    assert len(some.groups("occlusion")) == COUNT
+    for blocks in some.groups("occlusion").values():
         heatmap, winning, table = blocks
         x, target = _image(heatmap)
         scores, winners = np.zeros((28, 28)), np.zeros((28, 28), int)

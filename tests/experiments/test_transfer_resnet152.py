@@ -6,6 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import jax
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
@@ -28,13 +29,20 @@ def _as_pytorch(name: str, value: np.ndarray) -> tuple[str, np.ndarray]:
 
 
 @pytest.fixture(scope="module")
-def tensors(opened: Callable[..., Any]) -> dict[str, np.ndarray]:
-    """What a person's training might have left: no value is as it was drawn."""
+def tensors(composed: Callable[..., Any]) -> dict[str, np.ndarray]:
+    """What a person's training might have left."""
+    from reportgen.pipeline import list_layers
+
     rng = np.random.default_rng(5)
     found = {}
-    for name, value in opened("experiment=transfer_resnet152", *SMALL).parameters.items():
-        drawn = np.asarray(value) + 0.02 * rng.normal(size=value.shape).astype(np.float32)
-        name, drawn = _as_pytorch(name, np.abs(drawn) if name.endswith("var") else drawn)
+    shapes = list_layers(composed("experiment=transfer_resnet152", *SMALL)).adapted.shapes
+    for name, leaf in shapes.items():
+        drawn = rng.normal(size=leaf.shape).astype(np.float32)
+        if name.endswith("kernel"):
+            drawn *= np.sqrt(2 / np.prod(leaf.shape[:-1]))
+        elif name.endswith(("var", "scale")):
+            drawn = 1 + 0.1 * np.abs(drawn)
+        name, drawn = _as_pytorch(name, 0.1 * drawn if name.endswith(("bias", "mean")) else drawn)
         found[name] = drawn.astype(np.float32)
     return found
 
@@ -62,23 +70,37 @@ def test_the_whole_network_has_152_layers_and_102_outputs(composed: Callable[...
     assert sum(int(np.prod(s.shape)) for n, s in shapes.items() if n not in statistics) == trained
 
 
-def test_a_head_of_102_classes_loads_from_a_file(
-    path: Path, tensors: dict[str, np.ndarray], make: Callable[..., Any], opened: Callable[..., Any]
-) -> None:
-    chosen = (*SMALL, "weights=file", f"weights.path={path}")
-    model = opened("experiment=transfer_resnet152", *chosen)
+@pytest.fixture(scope="module")
+def chosen(path: Path) -> tuple[str, ...]:
+    return (*SMALL, "weights=file", f"weights.path={path}")
+
+
+@pytest.fixture(scope="module")
+def model(chosen: tuple[str, ...], opened: Callable[..., Any]) -> Any:
+    return opened("experiment=transfer_resnet152", *chosen)
+
+
+def test_a_head_of_102_classes_loads_from_a_file(model: Any, tensors: dict[str, Any]) -> None:
     assert len(model.classes) == 102
     assert tensors["fc.weight"].shape == (102, 512)
+    assert model.parameters["fc.kernel"].shape == (512, 102)
     for name, value in model.parameters.items():
         there, drawn = _as_pytorch(name, np.asarray(value))
         np.testing.assert_array_equal(drawn, tensors[there])
+
+
+@pytest.mark.slow
+def test_a_report_tells_what_a_head_of_102_classes_answers(
+    chosen: tuple[str, ...], model: Any, tensors: dict[str, Any], make: Callable[..., Any]
+) -> None:
     made = make("transfer_resnet152", *chosen, "data.count=2", "method.saliency.count=1")
     assert not made.report.banners
     assert len(made.report.model.classes) == 102
     gallery = made.section("predictions").blocks[0]
-    for item in gallery.items:
-        x = model.spec.normalise(item.image[None])
-        means = np.asarray(model.apply(x)[1]["avgpool"])[0].astype(np.float64)
+    assert len(gallery.items) == 2
+    x = model.spec.normalise(np.stack([item.image for item in gallery.items]))
+    pooled = jax.jit(lambda model, x: model.apply(x)[1]["avgpool"])(model, x)
+    for item, means in zip(gallery.items, np.asarray(pooled, np.float64), strict=True):
         logits = means @ tensors["fc.weight"].T + tensors["fc.bias"]
         shares = np.exp(logits - logits.max())
         shares /= shares.sum()
@@ -88,12 +110,12 @@ def test_a_head_of_102_classes_loads_from_a_file(
 
 
 def test_a_file_of_another_head_is_refused(
-    path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path
+    chosen: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: Any, tmp_path: Path
 ) -> None:
     from reportgen import cli
 
     monkeypatch.chdir(tmp_path)
-    wrong = (*SMALL, "weights=file", f"weights.path={path}", "model.kwargs.classes=1000")
+    wrong = (*chosen, "model.kwargs.classes=1000")
     assert cli.run(["experiment=transfer_resnet152", *wrong]) == 2
     told = capsys.readouterr().err
     assert "fc" in told
@@ -101,7 +123,8 @@ def test_a_file_of_another_head_is_refused(
     assert "1000" in told
 
 
-def test_without_weights_it_runs_under_a_banner(make: Callable[..., Any]) -> None:
+@pytest.mark.slow
+def test_the_whole_job_without_weights_runs_under_a_banner(make: Callable[..., Any]) -> None:
     made = make("transfer_resnet152", *SMALL, "data.count=2")
     assert "nothing in this report was learned" in made.report.banners[0]
     assert [s.method for s in made.report.sections if not s.skipped][:5] == [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from reportgen.core.blocks import Curve, Gallery, Group, Histogram, KeyValues, Montage
-from reportgen.core.errors import ConfigError
+from reportgen.core.errors import ConfigError, NotApplicableError
 
 
 def test_every_layer_against_numpy(run_method: Any, digits: Any, numpy_lenet: Any) -> None:
@@ -82,7 +82,7 @@ def test_selection_of_channels_and_range_of_each_map(run_method: Any) -> None:
     ],
 )
 def test_what_is_not_there_is_refused(override: str, message: str, run_method: Any) -> None:
-    with pytest.raises((ConfigError, Exception), match=message):
+    with pytest.raises((ConfigError, NotApplicableError), match=message):
         run_method("activations", f"method.activations.{override}")
 
 

@@ -79,9 +79,7 @@ def computed(network: Any) -> Any:
         )
         given = jnp.asarray(noise, jnp.float64)
         patch.setattr(smoothgrad, "sample_noise", lambda keys, sample, shape: given[sample])
-        # It runs once, so that what makes it faster is not worth its time.
-        plainly = {"xla_backend_optimization_level": 0}
-        made = jax.jit(partial(_attributions, name), compiler_options=plainly)(
+        made = jax.jit(partial(_attributions, name))(
             model,
             jnp.asarray(x, jnp.float64),
             jnp.asarray(start, jnp.float64),

@@ -60,11 +60,12 @@ def test_pixels_are_replaced_in_order_and_whole() -> None:
 
 
 def test_curves_and_areas_are_those_of_loops(
-    lenet: Any, digits: Any, numpy_lenet: Any, run_method: Any
+    lenet: Any, digits: Any, numpy_lenet: Any, run_method: Any, explained: dict[str, Any]
 ) -> None:
     more = ("method.deletion_insertion.blur=0.1", STEPS, ONE)
-    result = run_method("deletion_insertion", *more, maps=("saliency",))
-    heat = run_method("saliency", "method.saliency.count=1").explained.maps[0]
+    maps = {"saliency": explained["saliency"]}
+    result = run_method("deletion_insertion", *more, maps=maps)
+    heat = maps["saliency"].maps[0]
     x = np.asarray(lenet.spec.normalise(digits.pixels[0]), np.float64)[..., 0]
     weights = np.exp(-0.5 * (np.subtract.outer(np.arange(28), np.arange(28)) / 2.8) ** 2)
     weights /= weights.sum(axis=1, keepdims=True)
@@ -105,9 +106,9 @@ def test_no_order_deletes_a_linear_network_faster_than_its_contributions(
 
 
 def test_a_map_that_says_nothing_is_the_random_one_and_is_told(
-    run_method: Any,
+    run_method: Any, explained: dict[str, Any]
 ) -> None:
-    made = run_method("saliency").explained
+    made = explained["saliency"]
     flat = {"saliency": replace(made, maps=np.zeros_like(made.maps))}
     blur = "method.deletion_insertion.blur=0.2"
     result = run_method("deletion_insertion", STEPS, ONE, blur, maps=flat)
@@ -119,18 +120,23 @@ def test_a_map_that_says_nothing_is_the_random_one_and_is_told(
     assert f"deletion AUC is {own:.4g}, a random map's {own:.4g}" in result.findings[0].message
 
 
-def test_insertion_is_not_judged_where_the_blurred_image_shows_the_class(run_method: Any) -> None:
-    result = run_method("deletion_insertion", STEPS)
+def test_insertion_is_not_judged_where_the_blurred_image_shows_the_class(
+    run_method: Any, explained: dict[str, Any]
+) -> None:
+    result = run_method("deletion_insertion", STEPS, maps=explained)
     sharp = result.findings
     assert [f.severity for f in sharp if "nsertion" in f.message] == ["info"]
     assert "blur=0.067" in sharp[-1].advice
     assert not [name for name in result.metrics if "insertion" in name]
-    soft = run_method("deletion_insertion", STEPS, "method.deletion_insertion.blur=0.2").findings
-    assert not [f for f in soft if f.severity == "info"]
+    blur = "method.deletion_insertion.blur=0.2"
+    soft = run_method("deletion_insertion", STEPS, blur, maps=explained)
+    assert [name for name in soft.metrics if "insertion" in name]
+    assert not [f for f in soft.findings if f.severity == "info"]
 
 
-def test_numbers_stand_beside_each_map(run_method: Any) -> None:
-    result = run_method("deletion_insertion", STEPS, "method.deletion_insertion.count=2")
+def test_numbers_stand_beside_each_map(run_method: Any, explained: dict[str, Any]) -> None:
+    two = "method.deletion_insertion.count=2"
+    result = run_method("deletion_insertion", STEPS, two, maps=explained)
     assert set(result.evidence) == {(m, i) for m in ("saliency", "gradcam") for i in range(2)}
     means, deleted, inserted = (block for block in result.blocks if block.type == "table")
     assert deleted.columns == ("image", "class", "Saliency", "Grad-CAM", RANDOM, BLOB)
@@ -144,11 +150,12 @@ def test_numbers_stand_beside_each_map(run_method: Any) -> None:
 
 
 def test_maps_of_several_classes_have_controls_of_their_own(
-    run_method: Any,
+    run_method: Any, explained: dict[str, Any]
 ) -> None:
-    more = ("method.deletion_insertion.count=1", STEPS)
-    same = run_method("deletion_insertion", *more)
-    other = run_method("deletion_insertion", *more, "method.gradcam.target=3")
+    same = run_method("deletion_insertion", ONE, STEPS, maps=explained)
+    elsewhere = run_method("gradcam", "method.gradcam.target=3").explained
+    maps = {**explained, "gradcam": elsewhere}
+    other = run_method("deletion_insertion", ONE, STEPS, maps=maps)
     table = [block for block in other.blocks if block.type == "table"][1]
     assert [row[3] is None for row in table.rows] == [True, False]
     assert [row[2] is None for row in table.rows] == [False, True]
@@ -158,10 +165,14 @@ def test_maps_of_several_classes_have_controls_of_their_own(
     assert table.rows[1][4:] != first.rows[0][4:]
 
 
-def test_no_map_depends_on_the_size_of_batches(run_method: Any) -> None:
+def test_no_number_depends_on_the_size_of_batches(
+    run_method: Any, explained: dict[str, Any]
+) -> None:
     one, other = (
-        run_method("deletion_insertion", STEPS, ONE, f"engine.batch={batch}") for batch in (3, 16)
+        run_method("deletion_insertion", STEPS, ONE, f"engine.batch={batch}", maps=explained)
+        for batch in (3, 16)
     )
+    assert one.metrics
     for name, value in one.metrics.items():
         assert value == pytest.approx(other.metrics[name], rel=1e-4)
 
@@ -186,12 +197,11 @@ def test_the_section_says_how_to_make_it_again(reportgen: Any, tmp_path: Any) ->
     assert "deletion AUC (controls)" not in dict(saliency.blocks[1].blocks[0].facts)
 
 
-def test_maps_that_are_not_finite_are_left_out(run_method: Any) -> None:
-    made = {name: run_method(name).explained for name in ("saliency", "gradcam")}
-    broken = made["saliency"].maps.copy()
+def test_maps_that_are_not_finite_are_left_out(run_method: Any, explained: dict[str, Any]) -> None:
+    broken = explained["saliency"].maps.copy()
     broken[0, 3, 4] = np.nan
     more = (STEPS, "method.deletion_insertion.count=2")
-    maps = made | {"saliency": replace(made["saliency"], maps=broken)}
+    maps = explained | {"saliency": replace(explained["saliency"], maps=broken)}
     result = run_method("deletion_insertion", *more, maps=maps)
     means, deleted, _ = (block for block in result.blocks if block.type == "table")
     assert deleted.rows[0][2] is None
@@ -201,8 +211,10 @@ def test_maps_that_are_not_finite_are_left_out(run_method: Any) -> None:
 
 
 @pytest.mark.parametrize("name", ["deletion_insertion", "road", "infidelity", "sanity_check"])
-def test_without_any_finite_map_nothing_is_tested(name: str, run_method: Any) -> None:
-    made = run_method("saliency").explained
+def test_without_any_finite_map_nothing_is_tested(
+    name: str, run_method: Any, explained: dict[str, Any]
+) -> None:
+    made = explained["saliency"]
     broken = replace(made, maps=np.full_like(made.maps, np.nan))
     result = run_method(name, maps={"saliency": broken})
     (block,) = result.blocks

@@ -25,11 +25,10 @@ def network(model_of: Callable[..., Any]) -> Any:
     return model_of(Small, SPEC).with_parameters(WEIGHTS)
 
 
-def _backward(network: Any, targets: Any, rule: str) -> np.ndarray:
+def _backward(activation: np.ndarray, targets: Any, rule: str) -> np.ndarray:
     """The gradient by conv2 with a rule at dense1's rectifier, written out."""
     values = {name: np.asarray(v, np.float64) for name, v in WEIGHTS.items()}
-    flat = np.asarray(network.activation("conv2", X), np.float64).reshape(len(X), -1)
-    before = flat @ values["dense1.kernel"] + values["dense1.bias"]
+    before = activation.reshape(len(X), -1) @ values["dense1.kernel"] + values["dense1.bias"]
     back = values["dense2.kernel"][:, np.asarray(targets)].T
     if rule != "plain":
         back = np.maximum(back, 0)
@@ -52,10 +51,14 @@ def test_gradients_by_hand(rule: Any, network: Any) -> None:
         resize="nearest",
         gradients=rule,
     )
-    keys = jax.random.split(jax.random.key(0), len(X))
-    found = np.asarray(method.explain(network, X, TARGETS, keys, 2).values)
-    weights = _backward(network, TARGETS, rule).mean(axis=(1, 2))
-    activation = np.asarray(network.activation("conv2", X))
+
+    @jax.jit
+    def run(model: Any) -> Any:
+        keys = jax.random.split(jax.random.key(0), len(X))
+        return method.explain(model, X, TARGETS, keys, 2).values, model.activation("conv2", X)
+
+    found, activation = map(np.asarray, run(network))
+    weights = _backward(np.float64(activation), TARGETS, rule).mean(axis=(1, 2))
     expected = np.maximum(np.einsum("nhwk,nk->nhw", activation, weights), 0)
     assert expected.max() > 1e-3
     expected = expected.repeat(2, axis=1).repeat(2, axis=2)
@@ -64,28 +67,32 @@ def test_gradients_by_hand(rule: Any, network: Any) -> None:
 
 def test_the_product(network: Any) -> None:
     """Guided gradient by the rewritten network × Grad-CAM by the network as it is."""
-    found = guided_gradcam(network, "conv2", X, TARGETS, "bilinear")
-    guided = network.rewritten(RectifierRule("guided"))
 
-    def total(x: jax.Array) -> jax.Array:
-        return guided.apply(x)[0][jnp.arange(len(X)), TARGETS].sum()
+    @jax.jit
+    def run(model: Any) -> Any:
+        def total(x: jax.Array) -> jax.Array:
+            scores = model.rewritten(RectifierRule("guided")).apply(x)[0]
+            return scores[jnp.arange(len(X)), TARGETS].sum()
 
-    maps = enlarge(gradcam(*capture(network, "conv2", X, TARGETS)), 12, 12, "bilinear")
-    expected = np.asarray(jax.grad(total)(X)) * np.asarray(maps)[..., None]
+        maps = enlarge(gradcam(*capture(model, "conv2", X, TARGETS)), 12, 12, "bilinear")
+        found = guided_gradcam(model, "conv2", X, TARGETS, "bilinear")
+        return found, jax.grad(total)(X) * maps[..., None]
+
+    found, expected = map(np.asarray, run(network))
     assert np.abs(expected).max() > 1e-3
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-7)
 
 
 @pytest.mark.peer
 @pytest.mark.parametrize("mode", ["nearest", "bilinear"])
-def test_against_captum(mode: Any, opened: Callable[..., Any]) -> None:
+def test_against_captum(mode: Any, shaped: Callable[..., Any]) -> None:
     """SqueezeNet; Captum's nearest cell is reckoned from corners unless it is told otherwise."""
     import captum.attr as captum
     import torch
 
     from tests.peers import torch_classic
 
-    model = jax.eval_shape(lambda: opened("model=squeezenet1_0", "weights=random"))
+    model = shaped("model=squeezenet1_0")
     placed = {ours: jnp.asarray(v) for _, _, ours, v in carried("squeezenet1_0", model.parameters)}
     model = model.with_parameters(placed)
     x = np.tanh(picture(227, 227) / 128 - 1).astype(np.float32)

@@ -39,11 +39,12 @@ def _settings(**changed: Any) -> Infidelity:
 
 
 def test_numbers_are_those_of_loops(
-    lenet: Any, digits: Any, numpy_lenet: Any, run_method: Any
+    lenet: Any, digits: Any, numpy_lenet: Any, run_method: Any, explained: dict[str, Any]
 ) -> None:
     more = ("method.infidelity.normalize=false", FEW, ONE)
-    result = run_method("infidelity", *more, maps=("saliency",))
-    heat = run_method("saliency", "method.saliency.count=1").explained.maps[0]
+    maps = {"saliency": explained["saliency"]}
+    result = run_method("infidelity", *more, maps=maps)
+    heat = maps["saliency"].maps[0]
     x = np.asarray(lenet.spec.normalise(digits.pixels[0]), np.float64)
     whole = numpy_lenet(x)["ip2"]
     target = whole.argmax()
@@ -87,10 +88,20 @@ class Linear(nnx.Module):
         return self.dense(x.reshape(len(x), -1))
 
 
+@pytest.fixture(scope="module")
+def linear(model_of: Any, lenet: Any) -> Any:
+    return model_of(lambda: Linear(nnx.Rngs(1)), lenet.spec)
+
+
+@pytest.fixture(scope="module")
+def exact(linear: Any, run_method: Any) -> dict[str, Any]:
+    return {"gradient_x_input": run_method("gradient_x_input", model=linear).explained}
+
+
 @pytest.mark.parametrize("perturbation", ["square", "gaussian"])
 @pytest.mark.parametrize("normalize", ["true", "false"])
 def test_an_exact_map_of_a_linear_network_predicts_every_change(
-    perturbation: str, normalize: str, model_of: Any, lenet: Any, run_method: Any
+    perturbation: str, normalize: str, linear: Any, exact: dict[str, Any], run_method: Any
 ) -> None:
     result = run_method(
         "infidelity",
@@ -98,8 +109,8 @@ def test_an_exact_map_of_a_linear_network_predicts_every_change(
         f"method.infidelity.normalize={normalize}",
         "method.infidelity.count=2",
         FEW,
-        model=model_of(lambda: Linear(nnx.Rngs(1)), lenet.spec),
-        maps=("gradient_x_input",),
+        model=linear,
+        maps=exact,
     )
     rows = {row[0]: row[1:] for row in result.blocks[0].rows}
     assert rows["Gradient × input"] == pytest.approx((0, 1, 2), abs=1e-5)
@@ -163,15 +174,18 @@ def test_squares_lie_within_the_image_and_everywhere() -> None:
     np.testing.assert_allclose(total[3, 5] / 4000, 1 / 15, atol=0.03)
 
 
-def test_only_the_normalised_number_compares_maps_in_other_units(run_method: Any) -> None:
-    told = run_method("infidelity", FEW, ONE).blocks[1].text
+def test_only_the_normalised_number_compares_maps_in_other_units(
+    run_method: Any, explained: dict[str, Any]
+) -> None:
+    told = run_method("infidelity", FEW, ONE, maps=explained).blocks[1].text
     assert "so that all maps compare" in told
-    told = run_method("infidelity", FEW, ONE, "method.infidelity.normalize=false").blocks[1].text
+    plain = "method.infidelity.normalize=false"
+    told = run_method("infidelity", FEW, ONE, plain, maps=explained).blocks[1].text
     assert "saliency, class activation maps and the controls are in other units" in told
 
 
-def test_maps_are_judged_by_their_agreement(run_method: Any) -> None:
-    result = run_method("infidelity", FEW)
+def test_maps_are_judged_by_their_agreement(run_method: Any, explained: dict[str, Any]) -> None:
+    result = run_method("infidelity", FEW, maps=explained)
     means = {row[0]: row[2] for row in result.blocks[0].rows}
     told = {finding.where for finding in result.findings}
     for name, title in (("saliency", "Saliency"), ("gradcam", "Grad-CAM")):

@@ -18,6 +18,7 @@ from reportgen.methods.integrated_gradients import (
     quadrature,
 )
 from tests.methods.polynomial import Polynomial
+from tests.methods.small_networks import scored
 
 MODEL: Any = Polynomial(3)
 RANDOM = np.random.default_rng(2)
@@ -29,8 +30,8 @@ RULES = get_args(Rule)
 
 
 def computed(rule: Any, steps: int) -> np.ndarray:
-    x, start = jnp.asarray(X), jnp.asarray(START)
-    return np.asarray(path_gradients(MODEL, x, start, jnp.asarray(TARGETS), rule, steps))
+    run = jax.jit(lambda x, start: path_gradients(MODEL, x, start, TARGETS, rule, steps))
+    return np.asarray(run(X, START))
 
 
 def test_gauss_legendre_is_exact_for_a_cubic() -> None:
@@ -76,10 +77,11 @@ def test_completeness_on_a_network(baseline: str, run_method: Any) -> None:
     result = run_method(
         "integrated_gradients",
         f"method.integrated_gradients.baseline={baseline}",
-        "method.integrated_gradients.count=4",
-        "method.integrated_gradients.draws=3",
+        "method.integrated_gradients.count=2",
+        "method.integrated_gradients.draws=2",
         "method.integrated_gradients.steps=100",
     )
+    assert len(result.blocks) == 2
     for group in result.blocks:
         (heatmap,) = group.blocks
         facts = dict(heatmap.facts)
@@ -93,13 +95,13 @@ def test_completeness_on_a_network(baseline: str, run_method: Any) -> None:
 
 def test_the_gain_is_over_the_black_image(run_method: Any, lenet: Any, digits: Any) -> None:
     result = run_method("integrated_gradients", "method.integrated_gradients.count=2")
-    x = lenet.spec.normalise(digits.pixels[:2])
-    black = lenet.spec.normalise(np.zeros_like(digits.pixels[:1], dtype=np.float32))
-    scores, base = lenet.apply(jnp.asarray(x))[0], lenet.apply(jnp.asarray(black))[0]
+    pixels = np.concatenate([digits.pixels[:2], np.zeros_like(digits.pixels[:1])])
+    *scores, base = np.asarray(scored(lenet, lenet.spec.normalise(pixels.astype(np.float32))))
+    assert len(result.blocks) == 2
     for i, group in enumerate(result.blocks):
         facts = dict(group.blocks[0].facts)
         best = int(scores[i].argmax())
-        expected = float(scores[i, best] - base[0, best])
+        expected = float(scores[i][best] - base[best])
         assert facts["score less the baseline's"] == pytest.approx(expected, rel=1e-4)
 
 
@@ -113,21 +115,23 @@ def method(**changed: Any) -> IntegratedGradients:
 def test_random_baselines_are_averaged() -> None:
     """Over many draws: the exact map, less what even pixels give on average."""
     linear: Any = Polynomial(1)
-    x, targets = jnp.asarray(X), jnp.asarray(TARGETS)
-    keys = jax.random.split(jax.random.key(0), 2)
-    many = method(draws=400).explain(linear, x, targets, keys, 2).values
+
+    @jax.jit
+    def run(x: jax.Array) -> Any:
+        keys = jax.random.split(jax.random.key(0), 2)
+        return [method(draws=n).explain(linear, x, TARGETS, keys, 2).values for n in (400, 2)]
+
+    many, few = map(np.asarray, run(X))
     expected = (linear.weights[TARGETS] * (X - 127.5)).sum(axis=-1)
     # The standard error of a mean of 400 draws is 73.6 / 20 for each channel.
     error = 3.7 * np.sqrt((linear.weights[TARGETS] ** 2).sum(axis=-1))
     assert (np.abs(many - expected) < 4.5 * error).all()
-    few = method(draws=2).explain(linear, x, targets, keys, 2).values
     assert np.abs(few - expected).max() > np.abs(many - expected).max()
 
 
 def test_an_image_that_is_its_own_baseline_has_no_gap() -> None:
-    x = jnp.zeros((1, 4, 5, 3))
-    keys = jax.random.split(jax.random.key(0), 1)
-    maps = method(baseline="black").explain(MODEL, x, jnp.array([0]), keys, 1)
+    keys, black = jax.random.split(jax.random.key(0), 1), method(baseline="black")
+    maps = jax.jit(lambda x: black.explain(MODEL, x, jnp.array([0]), keys, 1))(X[:1] * 0)
     np.testing.assert_array_equal(maps.values, np.zeros((1, 4, 5)))
     assert {name: float(value[0]) for name, value in maps.facts.items()} == dict.fromkeys(
         maps.facts, 0.0

@@ -23,6 +23,7 @@ from reportgen.methods.gradients import target_scores
 from reportgen.methods.lrp import LRP, lrp
 from reportgen.rewrite.relevance import RelevanceRule
 from reportgen.rewrite.relevance_rules import Rule
+from tests.methods.small_networks import scored
 from tests.peers.attribution import SMALL_SPEC, Small, small_parameters
 
 GOLDEN = Path(__file__).parents[1] / "goldens" / "lrp.npz"
@@ -174,8 +175,8 @@ def test_every_framework_gives_the_same_relevance(
     made: Any, model_of: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    x = jnp.asarray(np.random.default_rng(3).normal(size=(2, 10, 10, 3)), jnp.float32)
-    targets = jnp.array([1, 3])
+    x = np.random.default_rng(3).normal(size=(2, 10, 10, 3)).astype(np.float32)
+    targets = np.array([1, 3])
     expected, scores = explained(placed(model_of(OfNnx, SPEC)), x, targets, rule("gamma"))
     found, same = explained(placed(model_of(made, SPEC)), x, targets, rule("gamma"))
     np.testing.assert_allclose(same, scores, rtol=1e-4)
@@ -191,10 +192,10 @@ def small(model_of: Any) -> Any:
 
 def test_the_network_runs_forward_as_it_was(small: Any) -> None:
     x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 24, 28, 3)), jnp.float32)
-    run = jax.jit(lambda model, x: model.apply(x))
-    scores, activations = run(small, x)
-    for names in (("alpha_beta",), ("z_plus", "gamma", "epsilon")):
-        rewritten, kept = run(small.rewritten(rule(*names)), x)
+    rules = [("alpha_beta",), ("z_plus", "gamma", "epsilon")]
+    run = jax.jit(lambda m, x: [m.apply(x), *(m.rewritten(rule(*r)).apply(x) for r in rules)])
+    (scores, activations), *others = run(small, x)
+    for rewritten, kept in others:
         np.testing.assert_allclose(rewritten, scores, rtol=1e-5, atol=1e-6)
         assert set(kept) == set(activations)
         for path, value in kept.items():
@@ -203,9 +204,9 @@ def test_the_network_runs_forward_as_it_was(small: Any) -> None:
 
 @pytest.mark.parametrize("name", ["gamma", "alpha_beta"])
 def test_relevance_does_not_depend_on_the_batch(name: str, small: Any) -> None:
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(3, 24, 28, 3)), jnp.float32)
-    targets = jnp.array([0, 4, 2])
-    together, _ = explained(small, x, targets, rule(name))
+    x = np.random.default_rng(0).normal(size=(3, 24, 28, 3)).astype(np.float32)
+    targets = np.array([0, 4, 2])
+    together = np.asarray(explained(small, x, targets, rule(name))[0])
     for i in range(3):
         alone, _ = explained(small, x[i : i + 1], targets[i : i + 1], rule(name))
         assert_close(together[i], alone[0], 1e-5)
@@ -228,17 +229,24 @@ def test_a_score_made_of_many_outputs_is_shared_out_among_them(
             return self.out(jax.nn.relu(self.conv(x)))
 
     model = model_of(Dense, SPEC, score=score, **more)
-    x = jnp.asarray(np.random.default_rng(0).normal(size=(2, 10, 10, 3)), jnp.float32)
-    found, scores = explained(model, x, jnp.array([0, 0]), rule("epsilon", epsilon=1e-9))
-    np.testing.assert_allclose(scores, model.apply(x)[0][:, 0], rtol=1e-5)
+    x = np.random.default_rng(0).normal(size=(2, 10, 10, 3)).astype(np.float32)
+
+    @jax.jit
+    def run(model: Any, x: jax.Array) -> Any:
+        targets = jnp.array([0, 0])
+        made = lrp(model, x, targets, rule("epsilon", epsilon=1e-9))
+        gradient = jax.grad(lambda x: target_scores(model, x, targets).sum())(x)
+        return *made, model.apply(x)[0][:, 0], x * gradient
+
+    found, scores, plain, expected = map(np.asarray, run(model, x))
+    np.testing.assert_allclose(scores, plain, rtol=1e-5)
     np.testing.assert_allclose(found.sum(axis=(1, 2, 3)), scores, rtol=1e-3)
-    gradient = jax.grad(lambda x: target_scores(model, x, jnp.array([0, 0])).sum())(x)
-    assert_close(found, x * gradient, 1e-3)
+    assert_close(found, expected, 1e-3)
 
 
 def test_the_facts_tell_what_reached_the_pixels(run_method: Any, lenet: Any, digits: Any) -> None:
     (group,) = run_method("lrp", "method.lrp.count=1", "method.lrp.rules=epsilon").blocks
-    scores = lenet.apply(jnp.asarray(lenet.spec.normalise(digits.pixels[0]))[None])[0]
+    scores = np.asarray(scored(lenet, lenet.spec.normalise(digits.pixels[:1])))
     heatmap = group.blocks[0]
     facts = dict(heatmap.facts)
     total = facts["sum of the map"]
@@ -255,24 +263,21 @@ def settings(*rules: Any) -> LRP:
 
 
 def test_of_a_score_of_zero_all_reaches_the_pixels(small: Any) -> None:
-    zeros = small.with_parameters({k: jnp.zeros_like(v) for k, v in small.parameters.items()})
-    x = jnp.ones((1, 24, 28, 3))
-    maps = settings("gamma").explain(zeros, x, jnp.array([0]), jnp.zeros((1, 2)), 1)
-    assert not maps.values.any()
+    zeros = small.with_parameters(
+        {k: jnp.asarray(np.zeros(v.shape, np.float32)) for k, v in small.parameters.items()}
+    )
+    run = jax.jit(lambda m, x: settings("gamma").explain(m, x, jnp.array([0]), None, 1))
+    maps = run(zeros, np.ones((1, 24, 28, 3), np.float32))
+    assert not np.asarray(maps.values).any()
     assert maps.facts["share of the score that reached the pixels"] == 1
 
 
-def test_a_composite_is_dealt_out_over_resnet50(model_of: Any) -> None:
+def test_a_composite_is_dealt_out_over_resnet50(shaped: Any) -> None:
     """53 convolutions and a dense layer, 18 for each rule, in the order that the layers run in."""
-    from reportgen.models.zoo.resnet import ResNet
     from reportgen.rewrite.inline import inlined
     from reportgen.rewrite.relevance import products
 
-    class ResNet50(ResNet):
-        def __init__(self, *, rngs: nnx.Rngs) -> None:
-            super().__init__(depth=50, rngs=rngs)
-
-    network = model_of(ResNet50, InputSpec(height=64, width=64, channels=3))
+    network = shaped("model=resnet50", "model.input.height=64", "model.input.width=64")
     flat = inlined(network.traced()).jaxpr
     inputs = [False] * (len(flat.invars) - 1) + [True]
     kernels = [tuple(eqn.invars[1].aval.shape) for eqn in products(flat, inputs)]

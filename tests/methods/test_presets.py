@@ -8,8 +8,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reportgen.config import read
 from reportgen.core.blocks import KeyValues, Montage, Table, Text
-from reportgen.core.errors import ConfigError
+from reportgen.core.errors import ConfigError, NotApplicableError
+from reportgen.data.load import load_images
 from reportgen.methods.synthesis import presets
 
 FILTERS = ("method.filters.layers=conv2", "method.filters.units=[4,9]")
@@ -44,12 +46,16 @@ def test_penalties_are_the_peers_in_pixels_of_0_to_1() -> None:
     assert presets.ASCENTS["tf_keras_vis"]["lp_weight"] / 255 == pytest.approx(0.3)
 
 
-def test_a_null_takes_the_preset_s_value_and_a_given_one_wins(
-    run_method: Callable[..., Any],
-) -> None:
-    result = run_method(
-        "filters", *FILTERS, "method.filters.preset=lucid", "method.filters.steps=2"
-    )
+LUCID = ("method.filters.preset=lucid", "method.filters.steps=2")
+
+
+@pytest.fixture(scope="module")
+def lucid(run_method: Callable[..., Any]) -> Any:
+    return run_method("filters", *FILTERS, *LUCID)
+
+
+def test_a_null_takes_the_preset_s_value_and_a_given_one_wins(lucid: Any) -> None:
+    result = lucid
     said = _said(result)
     assert (said["preset"], said["steps"], said["step_size"]) == ("lucid", "2", "0.05")
     assert said["zoom"] == "0.9…1.1 (11 values)"
@@ -82,10 +88,10 @@ def test_the_script_s_numbers_are_said_too(run_method: Callable[..., Any]) -> No
     }
 
 
-def test_a_network_of_16_bits_is_said_and_climbs_too(run_method: Callable[..., Any]) -> None:
-    keys = ("method.filters.preset=lucid", "method.filters.steps=8", "method.filters.size=30")
-    half = run_method("filters", *FILTERS, *keys, "engine.bfloat16=true")
-    whole = run_method("filters", *FILTERS, *keys)
+def test_a_network_of_16_bits_is_said_and_climbs_too(
+    run_method: Callable[..., Any], lucid: Any
+) -> None:
+    half, whole = run_method("filters", *FILTERS, *LUCID, "engine.bfloat16=true"), lucid
     assert _said(half)["network"] == "in bfloat16"
     assert "network" not in _said(whole)
     ours, exact = (_one(result, Table).rows for result in (half, whole))
@@ -96,14 +102,8 @@ def test_a_network_of_16_bits_is_said_and_climbs_too(run_method: Callable[..., A
 
 
 def test_several_pictures_of_a_unit_lie_in_a_row(run_method: Callable[..., Any]) -> None:
-    result = run_method(
-        "filters",
-        *FILTERS,
-        "method.filters.preset=lucid",
-        "method.filters.steps=2",
-        "method.filters.size=30",
-        "method.filters.images=3",
-    )
+    more = ("method.filters.size=30", "method.filters.images=3")
+    result = run_method("filters", *FILTERS, *LUCID, *more)
     montage = _one(result, Montage)
     assert montage.tiles.shape == (6, 30, 30)
     assert montage.columns == 3
@@ -126,7 +126,9 @@ def test_a_class_is_recognised_in_its_picture(run_method: Callable[..., Any]) ->
     table = _one(result, Table)
     assert [row[0] for row in table.rows] == ["2", "2", "5", "5"]
     assert all(row[0] == row[3] and row[2] > 0.9 for row in table.rows)
-    assert _one(result, Montage).labels == ("2", "2", "5", "5")
+    montage = _one(result, Montage)
+    assert montage.labels == ("2", "2", "5", "5")
+    assert montage.tiles.shape == (4, 40, 40)
     assert not [block for block in result.blocks if isinstance(block, Text)]
 
 
@@ -183,7 +185,7 @@ def test_what_does_not_go_together_is_refused(
         run_method(name, *(f"method.{override}" for override in overrides))
 
 
-def test_maco_needs_images(reportgen: Callable[..., tuple[int, str, str]]) -> None:
-    code, _, error = reportgen("method=filters", "method.filters.preset=maco", "data=none")
-    assert code == 2
-    assert "maco takes its magnitudes from images" in error
+def test_maco_needs_images(run_method: Any, composed: Any, lenet: Any) -> None:
+    none = load_images(read(composed("data=none")).data, lenet.spec, lenet.classes, 0)
+    with pytest.raises(NotApplicableError, match="maco takes its magnitudes from images"):
+        run_method("filters", "method.filters.preset=maco", images=none)

@@ -13,6 +13,12 @@ from reportgen.methods.rise import mask, rise
 KEY = jax.random.key(5)
 
 
+def _masks(count: int) -> np.ndarray:
+    """(count, 28, 28), as ``rise`` draws them."""
+    one = jax.jit(lambda n: mask(jax.random.fold_in(KEY, n), (28, 28), 5, 0.4))
+    return np.stack([np.asarray(one(n), np.float64) for n in range(count)])
+
+
 def test_the_map_is_the_mean_mask_weighted_by_the_probability(
     lenet: Any, digits: Any, numpy_lenet: Any
 ) -> None:
@@ -22,8 +28,7 @@ def test_the_map_is_the_mean_mask_weighted_by_the_probability(
         lenet, jnp.asarray(image)
     )
     halves = np.zeros((2, 28, 28))
-    for n in range(13):
-        drawn = np.asarray(mask(jax.random.fold_in(KEY, n), (28, 28), 5, 0.4), np.float64)
+    for n, drawn in enumerate(_masks(13)):
         scores = numpy_lenet(image.astype(np.float64) * drawn[..., None])["ip2"]
         seen = np.exp(scores - scores.max())
         halves[n % 2] += seen[3] / seen.sum() * drawn
@@ -35,10 +40,16 @@ def test_the_map_is_the_mean_mask_weighted_by_the_probability(
 def test_a_mask_by_loops() -> None:
     """The grid of zeros and ones between whose middles every pixel lies, and a random crop."""
     size, cells, cell = (30, 44), 6, (5, 8)
-    for key in jax.random.split(KEY, 3):
+
+    @jax.jit
+    def parts(key: jax.Array) -> Any:
         drawn, shifted = jax.random.split(key)
-        grid = np.asarray(jax.random.uniform(drawn, (cells, cells))) < 0.3
-        first = np.asarray(jax.random.randint(shifted, (2,), 0, jnp.array(cell)))
+        first = jax.random.randint(shifted, (2,), 0, jnp.array(cell))
+        return jax.random.uniform(drawn, (cells, cells)), first, mask(key, size, cells, 0.3)
+
+    for n in range(3):
+        grid, first, found = map(np.asarray, parts(jax.random.fold_in(KEY, n)))
+        grid = grid < 0.3
         expected = np.zeros(size)
         for row in range(size[0]):
             for column in range(size[1]):
@@ -53,21 +64,21 @@ def test_a_mask_by_loops() -> None:
                         total += grid[i, j] * max(0, 1 - abs(y - i)) * max(0, 1 - abs(x - j))
                 expected[row, column] = total
         assert expected.std() > 0.1
-        np.testing.assert_allclose(mask(key, size, cells, 0.3), expected, atol=1e-5)
+        np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_over_all_classes_the_maps_sum_to_the_mean_mask(lenet: Any, digits: Any) -> None:
     """Since behind every mask the probabilities sum to one."""
-    image = jnp.asarray(lenet.spec.normalise(digits.pixels[1]))
+    image = lenet.spec.normalise(digits.pixels[1])
     choices = {"masks": 12, "cells": 5, "share": 0.4, "probability": True, "batch": 4}
     run = jax.jit(lambda m, i, t: rise(m, i, t, KEY, **choices)[0])
-    total = sum(run(lenet, image, target) for target in jnp.arange(10))
-    masks = [mask(jax.random.fold_in(KEY, n), (28, 28), 5, 0.4) for n in range(12)]
-    np.testing.assert_allclose(total, np.mean(masks, axis=0) / 0.4, rtol=1e-4, atol=1e-5)
+    total = sum(np.asarray(run(lenet, image, target)) for target in range(10))
+    np.testing.assert_allclose(total, _masks(12).mean(axis=0) / 0.4, rtol=1e-4, atol=1e-5)
 
 
 def test_masks_are_smooth_and_as_open_as_asked() -> None:
-    drawn = np.asarray(jax.vmap(lambda k: mask(k, (30, 44), 6, 0.3))(jax.random.split(KEY, 4000)))
+    many = jax.jit(jax.vmap(lambda key: mask(key, (30, 44), 6, 0.3)))
+    drawn = np.asarray(many(jax.random.split(KEY, 4000)))
     assert drawn.shape == (4000, 30, 44)
     assert drawn.min() == 0
     assert drawn.max() == 1
@@ -83,21 +94,13 @@ def test_what_one_quadrant_decides_lies_in_that_quadrant() -> None:
             return jnp.stack([seen, -seen], axis=-1), {}
 
     model: Any = Quadrant()
-    heat, agreement = rise(
-        model,
-        jnp.ones((16, 16, 1)),
-        jnp.int32(0),
-        KEY,
-        masks=3000,
-        cells=4,
-        share=0.5,
-        probability=False,
-        batch=100,
-    )
+    choices = {"masks": 3000, "cells": 4, "share": 0.5, "probability": False, "batch": 100}
+    run = jax.jit(lambda image: rise(model, image, jnp.int32(0), KEY, **choices))
+    heat, agreement = map(np.asarray, run(np.ones((16, 16, 1), np.float32)))
     inside = np.zeros((16, 16), bool)
     inside[:8, 8:] = True
     assert heat[inside].mean() > heat[~inside].mean() + 0.02
-    assert np.unravel_index(int(jnp.argmax(heat)), (16, 16)) in list(
+    assert np.unravel_index(int(heat.argmax()), (16, 16)) in list(
         zip(*inside.nonzero(), strict=True)
     )
     assert agreement > 0.8

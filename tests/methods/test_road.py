@@ -69,15 +69,16 @@ def test_a_slope_is_restored_and_nothing_removed_changes_nothing() -> None:
 
 
 def test_numbers_are_those_of_loops(
-    lenet: Any, digits: Any, numpy_lenet: Any, run_method: Any
+    lenet: Any, digits: Any, numpy_lenet: Any, run_method: Any, explained: dict[str, Any]
 ) -> None:
     from jax import random
 
     from reportgen.methods.base import fold_in_name
 
     chosen = ("method.road.percentiles=[20,60]", "method.road.noise=0.05", ONE)
-    result = run_method("road", *chosen, maps=("saliency",))
-    heat = run_method("saliency", "method.saliency.count=1").explained.maps[0]
+    maps = {"saliency": explained["saliency"]}
+    result = run_method("road", *chosen, maps=maps)
+    heat = maps["saliency"].maps[0]
     pixels, key = digits.pixels[0], fold_in_name(random.key(0), "road")
     noise = 255 * 0.05 * generator(key, f"noise:{digits.names[0]}").normal(size=(28, 28, 1))
     target = numpy_lenet(np.asarray(lenet.spec.normalise(pixels), np.float64))["ip2"].argmax()
@@ -100,8 +101,10 @@ def test_numbers_are_those_of_loops(
     assert means.rows[0][1:] == pytest.approx(((least - most) / 2, most, least, 1), abs=1e-4)
 
 
-def test_on_centred_digits_a_blob_is_hard_to_beat_and_noise_gains_nothing(run_method: Any) -> None:
-    result = run_method("road")
+def test_on_centred_digits_a_blob_is_hard_to_beat_and_noise_gains_nothing(
+    run_method: Any, explained: dict[str, Any]
+) -> None:
+    result = run_method("road", maps=explained)
     means = {row[0]: row[1] for row in result.blocks[2].rows}
     assert list(means) == ["Saliency", "Grad-CAM", RANDOM, BLOB]
     assert means[BLOB] > 0.2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,16 +27,37 @@ def network(model_of: Callable[..., Any]) -> Any:
     return model_of(Small, SPEC).with_parameters(WEIGHTS)
 
 
+@pytest.fixture(scope="module")
+def activations(network: Any) -> dict[str, np.ndarray]:
+    """Of all images, by layer."""
+    run = jax.jit(lambda m, x: m.apply(x)[1])
+    return {name: np.asarray(a, np.float64) for name, a in run(network, X).items()}
+
+
 def computed(network: Any, layer: str, x: Any = X, targets: Any = TARGETS, **changed: Any) -> Any:
     keys: dict[str, Any] = {"weight": "probability", "channels": None, "resize": "bilinear"}
     keys |= {"batch": 4} | changed
-    activation = network.activation(layer, x)
-    return jax.jit(lambda m, x, t, a: scorecam(m, x, t, a, **keys))(network, x, targets, activation)
+
+    @jax.jit
+    def run(model: Any, x: jax.Array, targets: jax.Array) -> jax.Array:
+        return scorecam(model, x, targets, model.activation(layer, x), **keys)
+
+    return run(network, x, targets)
 
 
-def by_loops(network: Any, layer: str, weight: str, channels: int | None) -> np.ndarray:
+@partial(jax.jit, static_argnums=1)
+def seen_through(model: Any, layer: str, image: jax.Array, channel: jax.Array) -> jax.Array:
+    """Scores of an image (H, W, C) behind one channel of a layer, enlarged and scaled to 0..1."""
+    map_ = model.activation(layer, image[None])[..., channel]
+    mask = enlarge(map_, 12, 12, "bilinear")[0]
+    mask = (mask - mask.min()) / (mask.max() - mask.min())
+    return model.apply((image * mask[..., None])[None])[0][0]
+
+
+def by_loops(
+    network: Any, layer: str, activations: np.ndarray, weight: str, channels: int | None
+) -> np.ndarray:
     """Image by image, channel by channel."""
-    activations = np.asarray(network.activation(layer, X), np.float64)
     made = []
     for image, target, a in zip(np.asarray(X), np.asarray(TARGETS), activations, strict=True):
         spread = a.std(axis=(0, 1))
@@ -43,10 +65,7 @@ def by_loops(network: Any, layer: str, weight: str, channels: int | None) -> np.
         kept = [k for k in kept if a[..., k].max() > a[..., k].min()]
         scores = []
         for k in kept:
-            mask = np.asarray(enlarge(jnp.asarray(a[None, ..., k]), 12, 12, "bilinear"))[0]
-            mask = (mask - mask.min()) / (mask.max() - mask.min())
-            masked = jnp.asarray(image * mask[..., None], jnp.float32)[None]
-            scores.append(np.asarray(network.apply(masked)[0][0], np.float64))
+            scores.append(np.asarray(seen_through(network, layer, image, k), np.float64))
         if weight == "probability":
             exponential = np.exp(scores)
             weights = exponential[:, target] / exponential.sum(axis=1)
@@ -58,12 +77,20 @@ def by_loops(network: Any, layer: str, weight: str, channels: int | None) -> np.
     return np.stack(made)
 
 
-@pytest.mark.parametrize("channels", [None, 3])
-@pytest.mark.parametrize("weight", ["probability", "channels"])
-@pytest.mark.parametrize("layer", ["conv1", "conv2"])
-def test_against_loops(layer: str, weight: str, channels: int | None, network: Any) -> None:
+@pytest.mark.parametrize(
+    ("layer", "weight", "channels"),
+    [
+        ("conv1", "probability", None),
+        ("conv1", "channels", 3),
+        ("conv2", "probability", 3),
+        ("conv2", "channels", None),
+    ],
+)
+def test_against_loops(
+    layer: str, weight: str, channels: int | None, network: Any, activations: Any
+) -> None:
     found = computed(network, layer, weight=weight, channels=channels)
-    expected = by_loops(network, layer, weight, channels)
+    expected = by_loops(network, layer, activations[layer], weight, channels)
     assert expected.max() > 0.1
     np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
 
@@ -92,11 +119,12 @@ def corners_on_corners(maps: jax.Array, height: int, width: int, resize: str) ->
     return jnp.einsum("ih,jw,nhw->nij", rows, columns, maps, precision="highest")
 
 
+@pytest.mark.slow
 def test_squeezenet_against_tf_keras_vis(
-    opened: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
+    shaped: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """With masks enlarged as it does, since no layer is of the input's size."""
-    model = jax.eval_shape(lambda: opened("model=squeezenet1_0", "weights=random"))
+    model = shaped("model=squeezenet1_0")
     placed = {ours: jnp.asarray(v) for _, _, ours, v in carried("squeezenet1_0", model.parameters)}
     model = model.with_parameters(placed)
     x = jnp.asarray(np.tanh(picture(227, 227) / 128 - 1), jnp.float32)
@@ -115,23 +143,22 @@ def test_squeezenet_against_tf_keras_vis(
     assert np.abs(ours - theirs).max() <= 1e-4 * theirs.max()
 
 
-def test_over_all_classes_the_maps_sum_to_the_activation(network: Any) -> None:
+def test_over_all_classes_the_maps_sum_to_the_activation(network: Any, activations: Any) -> None:
     """Since behind every mask the probabilities sum to one; of rectified maps nothing is cut."""
-    x = jnp.repeat(X[:1], 5, axis=0)
-    total = computed(network, "conv2", x, jnp.arange(5)).sum(axis=0)
-    maps = np.asarray(network.activation("conv2", X[:1]))[0]
+    x = np.repeat(np.asarray(X[:1]), 5, axis=0)
+    total = np.asarray(computed(network, "conv2", x, np.arange(5))).sum(axis=0)
+    maps = activations["conv2"][0]
     varying = maps[..., maps.max(axis=(0, 1)) > maps.min(axis=(0, 1))]
     np.testing.assert_allclose(total, varying.sum(axis=-1), rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("batch", [1, 5, 100])
-def test_no_batch_and_no_neighbour_changes_a_map(batch: int, network: Any) -> None:
-    together = computed(network, "conv2", channels=3, batch=batch)
-    for i in range(len(X)):
-        alone = computed(
-            network, "conv2", X[i : i + 1], TARGETS[i : i + 1], channels=3, batch=batch
-        )
-        np.testing.assert_allclose(alone[0], together[i], rtol=1e-4, atol=1e-6)
+def test_no_batch_and_no_neighbour_changes_a_map(network: Any) -> None:
+    together = np.asarray(computed(network, "conv2", channels=3))
+    for batch in (1, 100):
+        for i in range(len(X)) if batch == 1 else [1]:
+            some = slice(i, i + 1)
+            alone = computed(network, "conv2", X[some], TARGETS[some], channels=3, batch=batch)
+            np.testing.assert_allclose(alone[0], together[i], rtol=1e-4, atol=1e-6)
 
 
 def test_no_more_inputs_than_a_batch_are_run_at_once(network: Any) -> None:
@@ -172,18 +199,19 @@ def _walk(jaxpr: Any) -> Any:
                     yield from _walk(body)
 
 
-def test_constant_channels_say_nothing(network: Any) -> None:
-    activation = np.array(network.activation("conv2", X))
-    keys: dict[str, Any] = {"channels": None, "resize": "bilinear", "batch": 8}
+def test_constant_channels_say_nothing(network: Any, activations: Any) -> None:
+    activation = np.float32(activations["conv2"])
+    more = np.concatenate([activation, np.full((3, 6, 6, 2), 7, np.float32)], axis=-1)
+
+    @partial(jax.jit, static_argnames="weight")
+    def run(model: Any, maps: jax.Array, weight: Any) -> jax.Array:
+        keys: dict[str, Any] = {"channels": None, "resize": "bilinear", "batch": 8}
+        return scorecam(model, X, TARGETS, maps, weight=weight, **keys)
+
     for weight in ("probability", "channels"):
-        more = np.concatenate([activation, np.full((3, 6, 6, 2), 7.0)], axis=-1)
-        found, without = (
-            scorecam(network, X, TARGETS, jnp.asarray(a, jnp.float32), weight=weight, **keys)
-            for a in (more, activation)
-        )
+        found, without = (run(network, maps, weight) for maps in (more, activation))
         np.testing.assert_allclose(found, without, rtol=1e-5, atol=1e-6)
-    dark = scorecam(network, X, TARGETS, jnp.ones((3, 6, 6, 2)), weight="probability", **keys)
-    assert not np.asarray(dark).any()
+    assert not np.asarray(run(network, np.ones_like(activation), "probability")).any()
 
 
 def test_more_channels_than_there_are_is_refused(run_method: Any) -> None:

@@ -27,15 +27,21 @@ def method(**changed: Any) -> SmoothGrad:
 
 
 def explained(**changed: Any) -> np.ndarray:
-    maps = method(**changed).explain(MODEL, jnp.asarray(X), jnp.asarray(TARGETS), KEYS, 2)
-    return np.asarray(maps.values)
+    run = jax.jit(lambda x, keys: method(**changed).explain(MODEL, x, TARGETS, keys, 2).values)
+    return np.asarray(run(X, KEYS))
 
 
-def gradients(samples: int, deviation: np.ndarray) -> np.ndarray:
+@pytest.fixture(scope="module")
+def noises() -> np.ndarray:
+    """(6, N, H, W, C) of as many samples."""
+    run = jax.jit(lambda keys: [sample_noise(keys, jnp.int32(i), X.shape[1:]) for i in range(6)])
+    return np.asarray(run(KEYS), np.float64)
+
+
+def gradients(noises: np.ndarray, deviation: np.ndarray) -> np.ndarray:
     """(samples, N, H, W, C) exact gradients at the noisy copies, in float64."""
     made = []
-    for sample in range(samples):
-        noise = np.asarray(sample_noise(KEYS, jnp.asarray(sample), X.shape[1:]), np.float64)
+    for noise in noises:
         copies = X + deviation[:, None, None, None] * noise
         slopes = [
             MODEL.slope(copy[None], target)[0] for copy, target in zip(copies, TARGETS, strict=True)
@@ -49,8 +55,8 @@ RANGES = X.max(axis=(1, 2, 3)) - X.min(axis=(1, 2, 3))
 
 @pytest.mark.parametrize(("unit", "deviation"), [("range", 0.1 * RANGES), ("absolute", [0.1, 0.1])])
 @pytest.mark.parametrize("variant", ["plain", "signed", "squared", "vargrad"])
-def test_against_numpy(variant: str, unit: str, deviation: Any) -> None:
-    g = gradients(6, np.asarray(deviation, np.float64))
+def test_against_numpy(variant: str, unit: str, deviation: Any, noises: np.ndarray) -> None:
+    g = gradients(noises, np.asarray(deviation, np.float64))
     expected = {
         "plain": np.abs(g.mean(axis=0)).max(axis=-1),
         "signed": g.mean(axis=0).sum(axis=-1),
@@ -63,8 +69,7 @@ def test_against_numpy(variant: str, unit: str, deviation: Any) -> None:
 
 
 def test_without_noise_it_is_the_plain_gradient() -> None:
-    x, targets = jnp.asarray(X), jnp.asarray(TARGETS)
-    plain = np.asarray(saliency(MODEL, x, targets))
+    plain = np.asarray(jax.jit(lambda x: saliency(MODEL, x, TARGETS))(X))
     np.testing.assert_allclose(explained(noise=0.0), plain, rtol=1e-6)
     np.testing.assert_allclose(explained(noise=0.0, variant="squared"), plain**2, rtol=1e-5)
     np.testing.assert_array_equal(explained(noise=0.0, variant="vargrad"), 0 * plain)
@@ -73,6 +78,7 @@ def test_without_noise_it_is_the_plain_gradient() -> None:
 def test_without_noise_it_is_saliency_of_a_network(run_method: Any) -> None:
     one = run_method("smoothgrad", "method.smoothgrad.noise=0", "method.smoothgrad.samples=3")
     other = run_method("saliency")
+    assert len(one.explained.maps) == 6
     np.testing.assert_allclose(one.explained.maps, other.explained.maps, rtol=1e-4, atol=1e-6)
 
 
@@ -80,13 +86,14 @@ def test_the_variance_does_not_cancel() -> None:
     """A large gradient that hardly changes: a mean of squares less a squared mean loses it."""
     x = X + 100
     moved = method(variant="vargrad", noise=1e-3, noise_unit="absolute", samples=64)
-    got = moved.explain(MODEL, jnp.asarray(x), jnp.asarray(TARGETS), KEYS, 2).values
+    got = jax.jit(lambda x: moved.explain(MODEL, x, TARGETS, KEYS, 2).values)(x)
     slope = 6 * x * MODEL.weights[TARGETS]  # of the gradient
     np.testing.assert_allclose(np.sqrt(got), 1e-3 * np.abs(slope).max(axis=-1), rtol=0.5)
 
 
 def test_noise_is_normal_and_new_in_each_sample_and_image() -> None:
-    drawn = np.stack([sample_noise(KEYS, jnp.asarray(i), (50, 50, 3)) for i in range(3)])
+    run = jax.jit(lambda keys: [sample_noise(keys, jnp.int32(i), (50, 50, 3)) for i in range(3)])
+    drawn = np.stack(run(KEYS))
     assert abs(drawn.mean()) < 0.02
     assert abs(drawn.std() - 1) < 0.02
     flat = drawn.reshape(6, -1)
@@ -110,7 +117,8 @@ def test_the_caption_says_what_was_computed(variant: str, run_method: Any) -> No
 
 def test_with_sign_it_is_drawn_around_zero(run_method: Any) -> None:
     (group,) = run_method(
-        "smoothgrad", "method.smoothgrad.magnitude=false", "method.smoothgrad.count=1"
+        "smoothgrad",
+        *(f"method.smoothgrad.{key}" for key in ("magnitude=false", "count=1", "samples=3")),
     ).blocks
     (heatmap,) = group.blocks
     assert heatmap.low == -heatmap.high < 0

@@ -91,12 +91,11 @@ def test_kernels_on_three_channels_are_in_colour(run_method: Any, model_of: Any)
             return self.conv(x).mean(axis=(1, 2))
 
     spec = InputSpec(height=8, width=8, channels=3, order="bgr")
-    module = Net(nnx.Rngs(0))
     model = model_of(Net, spec)
     (group,) = run_method("weights", model=model).blocks
     (montage,) = _blocks(group, Montage)
     assert montage.colormap is None
-    kernel = np.asarray(module.conv.kernel[...])
+    kernel = np.asarray(model.parameters["conv.kernel"])
     # The network's channels are BGR; the picture's are RGB.
     np.testing.assert_array_equal(montage.tiles[4], kernel[:, :, ::-1, 4])
 

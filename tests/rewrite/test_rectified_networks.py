@@ -324,7 +324,6 @@ def test_in_a_list_its_section_says_so(
     code, _, _ = reportgen(
         "method=[saliency,guided_backprop]",
         "method.saliency.count=1",
-        "audit.fail_on=never",
         *tanh_network,
     )
     assert code == 0
