@@ -61,7 +61,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Probe:
-    """Logits, a layer's answer, and a gradient by the input, of pixels (N, H, W, C).
+    """Logits, a layer's activations, and a gradient by the input, of pixels (N, H, W, C).
 
     Rows are pixels, and of each the weights (N, classes) of the logits that are differentiated. The
     arrays are named ``LOGITS``, by the path and ``GRADIENT``.
@@ -82,7 +82,7 @@ class Probe:
 
 
 def compared(survey: Survey) -> tuple[Compared, ...]:
-    """The first image's logits, the answer of a layer in the middle, and a gradient by the input.
+    """The first image's logits, activations of a layer in the middle, and a gradient by the input.
 
     Differentiated is the highest logit. All is computed anew in every run: nothing is kept.
 
@@ -152,8 +152,8 @@ def _narrow(model: Model) -> str:
 
 def _bytes(model: Model) -> int:
     """What a gradient in float64 takes, about: of each layer some values are kept until the end."""
-    answers = sum(math.prod(layer.shape) for layer in model.layers)
-    return 8 * (2 * model.parameter_count + 6 * answers)
+    activations = sum(math.prod(layer.shape) for layer in model.layers)
+    return 8 * (2 * model.parameter_count + 6 * activations)
 
 
 def _as_written(
