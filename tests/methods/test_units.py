@@ -432,6 +432,7 @@ class Endless:
         return np.asarray(made, np.float32).reshape(-1, 28, 28, 1)
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_images(
     run_method: Callable[..., Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:

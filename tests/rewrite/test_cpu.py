@@ -135,7 +135,9 @@ def drawn_convolution(random: np.random.Generator) -> tuple[Function, np.ndarray
     return run, x.astype(np.float32), w.astype(np.float32)
 
 
-@pytest.mark.parametrize("first", range(0, 40, 8))
+@pytest.mark.parametrize(
+    "first", [0, 8, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(16, 40, 8))]
+)
 def test_convolutions_of_any_kind(first: int) -> None:
     """Eight of them, each by its seed."""
     cases: dict[Any, Case] = {}
@@ -238,7 +240,7 @@ def drawn_pooling(random: np.random.Generator) -> tuple[Function, np.ndarray]:
     return run, random.integers(-2, 3, (2, *sizes, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("first", range(0, 24, 8))
+@pytest.mark.parametrize("first", [0, pytest.param(8, marks=pytest.mark.slow), 16])
 def test_poolings_of_any_kind(first: int) -> None:
     """Eight of them, each by its seed."""
     cases: dict[Any, Case] = {}
