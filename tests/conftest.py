@@ -40,18 +40,6 @@ PEAKS = pytest.StashKey[list[float]]()
 ROOM = 3 << 29  # bytes of a worker, above which it lets go of compiled programs
 
 
-# Most of a run's time is the compiler's, for networks so small that their speed is nothing.
-IN_A_HURRY = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
-
-
-def pytest_configure() -> None:
-    """Programs are compiled in a hurry, unless XLA_FLAGS says how: empty, as users' are.
-
-    ``.ci/run`` compiles those of one end of the window so, and all that the default leaves out.
-    """
-    os.environ.setdefault("XLA_FLAGS", IN_A_HURRY)
-
-
 def pytest_deselected(items: Sequence[pytest.Item]) -> None:
     """Count what the marks leave out; ``-k`` and the like leave out what a person knows of."""
     for item in items:
