@@ -332,4 +332,4 @@ print(len(audits), len(found), heavy)
         check=True,
         cwd=Path(__file__).parents[2],
     )
-    assert done.stdout.split(maxsplit=2) == ["23", "9", "[]\n"]
+    assert done.stdout.split(maxsplit=2) == ["24", "9", "[]\n"]
