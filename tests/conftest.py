@@ -123,14 +123,9 @@ def _bounded_memory() -> Iterator[None]:
     """A worker that holds much lets go of compiled programs between two files of tests."""
     yield
     if psutil.Process().memory_info().rss > ROOM:
-        import jax
-
         from reportgen.engine.programs import compiled_program
-        from reportgen.models.trace import _trace
 
-        for cached in (compiled_program, _trace):
-            cached.cache_clear()
-        jax.clear_caches()
+        compiled_program.cache_clear()  # traced programs stay: models of a whole run hold them
         gc.collect()
         with contextlib.suppress(AttributeError, OSError):  # glibc alone gives memory back
             ctypes.CDLL(None).malloc_trim(0)

@@ -2,25 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
-import jax
 import pytest
 from omegaconf import DictConfig
 
 from tests.methods.drawn import drawn
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _plainly_compiled() -> Iterator[None]:
-    """Hundreds of small programs run once each, so that what makes them fast costs more than it
-    saves. Other folders' tests compile as reports do.
-    """
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="session")
