@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 class Numerics(Audit):
     """How far one image's numbers are from those without compilation, as a share of the largest.
 
-    Of logits and a layer's activations the largest difference counts. Of a gradient the median does: it
+    Of logits and activations the largest difference counts. Of a gradient the median does: it
     jumps by some hundredths where rounding takes a value across a rectifier's kink, or makes
     another one of two equal maxima the first, and only there. A wrong derivative is off in most
     places.
