@@ -14,14 +14,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jax.extend.core import ClosedJaxpr, JaxprEqn
 
 from reportgen.core.errors import NotApplicableError
 from reportgen.methods.answers import pixels
 from reportgen.methods.survey import Survey, has_units
 from reportgen.models.base import Model
+from reportgen.rewrite.compat import CALLS, ClosedJaxpr, JaxprEqn, bind
 from reportgen.rewrite.inline import retraced
-from reportgen.rewrite.interpreter import CALLS, bind, walk
+from reportgen.rewrite.interpreter import walk
 
 LOGITS, GRADIENT = "logits", "gradient by the input"
 
