@@ -10,7 +10,9 @@ import resource
 import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +22,12 @@ import platformdirs
 import psutil
 import pytest
 from hydra import compose, initialize_config_dir
-from omegaconf import DictConfig
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from omegaconf import DictConfig, OmegaConf
 
 from reportgen.compose import conf_dir
+from tests.drawn import drawn
+from tests.models.networks import keras_undrawn
 
 # Hydra closes every logging handler when it sets logging up, and absl's handler (JAX's libraries
 # bring it) closes the stream it was born with: here that is the file pytest captures into.
@@ -133,11 +138,23 @@ def _bounded_memory() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def composed() -> Callable[..., DictConfig]:
-    """Compose the configuration with some overrides."""
+    """Compose the configuration with some overrides; what chooses files is composed once.
+
+    Hydra takes longer for that than most networks here take to be opened.
+    """
+
+    @cache
+    def of_files(*chosen: str) -> DictConfig:
+        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
+            return compose("config", list(chosen))
 
     def make(*overrides: str) -> DictConfig:
-        with initialize_config_dir(str(conf_dir()), version_base="1.3"):
-            return compose("config", list(overrides))
+        parsed = OverridesParser.create().parse_overrides(list(overrides))
+        values = [one for one in parsed if "." in one.key_or_group]
+        node = deepcopy(of_files(*(one.input_line for one in parsed if one not in values)))
+        for one in values:
+            OmegaConf.update(node, one.key_or_group, one.value(), force_add=one.is_add())
+        return node
 
     return make
 
@@ -157,7 +174,7 @@ def opened(composed: Callable[..., DictConfig]) -> Callable[..., Any]:
 
 @pytest.fixture(scope="session")
 def model_of() -> Callable[..., Any]:
-    """A Model of what a factory of one's own returns, with the weights it makes from seed 0."""
+    """A Model of what a factory of one's own returns, with weights by ``drawn``."""
     from reportgen.config import ScoreConfig
     from reportgen.models import factory
     from reportgen.models.load import describe
@@ -169,7 +186,8 @@ def model_of() -> Callable[..., Any]:
         score: str = "logit",
         **more: Any,
     ) -> Any:
-        adapted = factory.adapt_made(factory.calling("test:net", made, {}), spec)
+        with keras_undrawn() if "keras" in sys.modules else contextlib.nullcontext():
+            adapted = factory.adapt_made(factory.calling("test:net", made, {}), spec)
         network = describe(
             adapted,
             spec=spec,
@@ -179,7 +197,7 @@ def model_of() -> Callable[..., Any]:
             score=ScoreConfig(kind=score, row=more.pop("row", None), column=more.pop("col", None)),
             **more,
         )
-        return network.with_weights(adapted.initial(0))
+        return network.with_weights(drawn(adapted.shapes))
 
     return make
 

@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jax.custom_derivatives import SymbolicZero
 
 from reportgen.rewrite import winograd
 from reportgen.rewrite.compat import JaxprEqn
@@ -138,22 +137,24 @@ def _convolved(geometry: Geometry, x: jax.Array, kernel: jax.Array, turned: jax.
     return _run(geometry, x, kernel)
 
 
-def _forward(geometry: Geometry, x: Any, kernel: Any, turned: Any) -> tuple[jax.Array, Any]:
-    output = _convolved(geometry, x.value, kernel.value, turned.value)
-    return output, (x.value if kernel.perturbed else None, kernel.value, turned.value)
+# What is kept for the derivative is the same whatever it is by: of a program that is differentiated
+# by the input, by kernels and by the input again, JAX mixes up what each of them kept. The part
+# that nothing needs is no work, since XLA leaves it out.
+def _forward(
+    geometry: Geometry, x: jax.Array, kernel: jax.Array, turned: jax.Array
+) -> tuple[jax.Array, Any]:
+    return _convolved(geometry, x, kernel, turned), (x, kernel, turned)
 
 
 def _backward(
-    geometry: Geometry, kept: Any, cotangent: Any
-) -> tuple[jax.Array | None, jax.Array | None, None]:
+    geometry: Geometry, kept: Any, cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array, None]:
     x, kernel, turned = kept
-    if isinstance(cotangent, SymbolicZero):
-        return None, None, None
     by_x = _convolved(geometry.transposed(), cotangent, turned, kernel)
-    return by_x, None if x is None else _by_kernel(geometry, x, kernel, cotangent), None
+    return by_x, _by_kernel(geometry, x, kernel, cotangent), None
 
 
-_convolved.defvjp(_forward, _backward, symbolic_zeros=True)
+_convolved.defvjp(_forward, _backward)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(0, 1))
@@ -167,30 +168,27 @@ def _minimal(
 
 
 def _minimal_forward(
-    geometry: Geometry, turned: bool, x: Any, kernel: Any, factors: Any
+    geometry: Geometry, turned: bool, x: jax.Array, kernel: jax.Array, factors: jax.Array
 ) -> tuple[jax.Array, Any]:
-    output = _minimal(geometry, turned, x.value, kernel.value, factors.value)
-    return output, (x.value if kernel.perturbed else None, kernel.value, factors.value)
+    return _minimal(geometry, turned, x, kernel, factors), (x, kernel, factors)
 
 
 def _minimal_backward(
-    geometry: Geometry, turned: bool, kept: Any, cotangent: Any
-) -> tuple[jax.Array | None, jax.Array | None, None]:
+    geometry: Geometry, turned: bool, kept: Any, cotangent: jax.Array
+) -> tuple[jax.Array, jax.Array, None]:
     x, kernel, factors = kept
-    if isinstance(cotangent, SymbolicZero):
-        return None, None, None
     back = kernel[::-1, ::-1].swapaxes(-1, -2)
     by_x = _minimal(geometry.transposed(), not turned, cotangent, back, factors)
-    return by_x, None if x is None else _by_kernel(geometry, x, kernel, cotangent), None
+    return by_x, _by_kernel(geometry, x, kernel, cotangent), None
 
 
-_minimal.defvjp(_minimal_forward, _minimal_backward, symbolic_zeros=True)
+_minimal.defvjp(_minimal_forward, _minimal_backward)
 
 
 def _by_kernel(
     geometry: Geometry, x: jax.Array, kernel: jax.Array, cotangent: jax.Array
 ) -> jax.Array:
-    back: jax.Array = jax.vjp(lambda kernel: _run(geometry, x, kernel), kernel)[1](cotangent)[0]
+    (back,) = jax.linear_transpose(lambda kernel: _run(geometry, x, kernel), kernel)(cotangent)
     return back
 
 

@@ -1,50 +1,12 @@
-"""What several tests of methods share: networks whose weights cost no compilation."""
+"""What several tests of methods share."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
 from typing import Any
 
 import pytest
 from omegaconf import DictConfig
-
-from tests.methods.drawn import drawn
-
-
-@pytest.fixture(scope="session")
-def composed(composed: Callable[..., DictConfig]) -> Callable[..., DictConfig]:
-    """The same overrides are composed once: it takes longer than most of these methods do."""
-    return cache(composed)
-
-
-@pytest.fixture(scope="session")
-def model_of() -> Callable[..., Any]:
-    """A Model of what a factory of one's own returns, with weights by ``drawn``."""
-    from reportgen.config import ScoreConfig
-    from reportgen.models import factory
-    from reportgen.models.load import describe
-
-    def make(
-        made: Callable[..., Any],
-        spec: Any,
-        classes: tuple[str, ...] = (),
-        score: str = "logit",
-        **more: Any,
-    ) -> Any:
-        adapted = factory.adapt_made(factory.calling("test:net", made, {}), spec)
-        network = describe(
-            adapted,
-            spec=spec,
-            name="net",
-            architecture="test:net",
-            classes=classes,
-            score=ScoreConfig(kind=score, row=more.pop("row", None), column=more.pop("col", None)),
-            **more,
-        )
-        return network.with_weights(drawn(adapted.shapes))
-
-    return make
 
 
 @pytest.fixture(scope="session")

@@ -23,7 +23,7 @@ from reportgen.methods.class_activation import (
     token_grid,
 )
 from reportgen.models.base import LayerInfo
-from tests.methods.drawn import drawn
+from tests.drawn import drawn
 
 # What pytorch-grad-cam advises, except that maps are taken before the last pool, where they are
 # finer, as in Grad-CAM's paper.

@@ -6,21 +6,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-import jax
 import numpy as np
 import pytest
 
 from reportgen.models.base import Model
+from tests.at_once import at_once
 
 RANDOM = np.random.default_rng(1)
 X = RANDOM.normal(size=(2, 8, 8, 3)).astype(np.float32)
 LARGE = RANDOM.normal(size=(1, 12, 20, 3)).astype(np.float32)
-QUICKLY = {"xla_backend_optimization_level": 0}  # compiling takes longer here than running
-
-
-def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What a function of arrays and Models returns, as NumPy arrays; all of it is one program."""
-    return jax.device_get(jax.jit(function, compiler_options=QUICKLY)(*arguments))
 
 
 def run(model: Model, x: Any = X, taps: Any = None) -> Any:

@@ -14,11 +14,12 @@ from flax import linen
 from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
+from tests.at_once import at_once
 
 from . import functions, keras_modules, linen_modules, nnx_modules
 from .functions import conv, init, shaped, tree_of
 from .linen_modules import nested
-from .networks import LARGE, X, assert_close, at_once, beside, keras_of, listed
+from .networks import LARGE, X, assert_close, beside, keras_of, listed
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)
 # Keras's variables do not speak NumPy 2 yet.

@@ -16,9 +16,10 @@ from jax import lax
 from reportgen.core.errors import ModelError, WeightsError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
+from tests.at_once import at_once
 
 from .functions import SHAPES, Function, conv, init, net, pooled, shaped, tree_of
-from .networks import LARGE, X, assert_close, at_once, beside, listed, run
+from .networks import LARGE, X, assert_close, beside, listed, run
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)
 

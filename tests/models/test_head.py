@@ -17,8 +17,9 @@ from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
 from reportgen.models.head import Head, choose_output, ending
+from tests.at_once import at_once
 
-from .networks import at_once, beside, run
+from .networks import beside, run
 from .nnx_modules import module_of
 
 SPEC = InputSpec(height=4, width=4, channels=2, fixed_size=True)

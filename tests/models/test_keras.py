@@ -12,9 +12,10 @@ import pytest
 from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
+from tests.at_once import at_once
 
 from .keras_modules import Subclassed, keras, unbuilt
-from .networks import X, assert_close, at_once, beside, keras_of, listed
+from .networks import X, assert_close, beside, keras_of, listed
 
 layers = keras.layers
 

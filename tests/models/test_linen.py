@@ -15,9 +15,10 @@ from flax import linen as nn
 from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
+from tests.at_once import at_once
 
 from .linen_modules import Inner, Regular, Tuples, Two, nested, of
-from .networks import X, assert_close, at_once, beside, listed, run
+from .networks import X, assert_close, beside, listed, run
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)
 

@@ -14,8 +14,9 @@ from flax import nnx
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
 from reportgen.models.zoo.layers import Relu
+from tests.at_once import at_once
 
-from .networks import at_once, beside
+from .networks import beside
 from .nnx_modules import module_of
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=False)

@@ -13,8 +13,9 @@ from flax import nnx
 from reportgen.core.errors import ModelError
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
+from tests.at_once import at_once
 
-from .networks import LARGE, X, assert_close, at_once, beside, listed
+from .networks import LARGE, X, assert_close, beside, listed
 from .nnx_modules import Containers, Inner, Outputs, conv, module_of
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)

@@ -12,8 +12,9 @@ from flax import nnx
 
 from reportgen.core.spec import InputSpec
 from reportgen.models.base import Model
+from tests.at_once import at_once
 
-from .networks import X, assert_close, at_once, beside
+from .networks import X, assert_close, beside
 from .nnx_modules import Containers, Inner, Regular, conv, module_of
 
 SPEC = InputSpec(height=8, width=8, channels=3, fixed_size=True)

@@ -13,8 +13,9 @@ from reportgen.engine.rows import Engine
 from reportgen.methods.targets import predict
 from reportgen.models.base import count
 from reportgen.models.load import open_network
+from tests.at_once import at_once
 
-from .networks import at_once, run
+from .networks import run
 
 # Output shapes of Caffe's lenet_train_test.prototxt and of Keras's mnist_cnn.py.
 BLOBS = {

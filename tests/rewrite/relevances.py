@@ -12,6 +12,7 @@ from jax.extend.core import jaxpr_as_fun
 
 from reportgen.rewrite.relevance import RelevanceRule
 from reportgen.rewrite.relevance_rules import Rule
+from tests.at_once import at_once
 
 RULES = ("epsilon", "gamma", "z_plus", "alpha_beta")
 EPSILON, GAMMA, ALPHA = 1e-6, 0.25, 2.0
@@ -50,9 +51,7 @@ def relevance(
         score, back = jax.vjp(lambda x: run(*leaves, x)[0][:, unit], x)
         return back(jnp.ones_like(score))[0], score
 
-    quickly = {"xla_backend_optimization_level": 0}  # compiling takes longer here than running
-    found, score = jax.jit(both, compiler_options=quickly)(x)
-    return np.asarray(found), np.asarray(score)
+    return at_once(both, x)
 
 
 def stable(z: np.ndarray) -> np.ndarray:

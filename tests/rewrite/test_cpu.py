@@ -16,6 +16,7 @@ from jax.extend.core import ClosedJaxpr, jaxpr_as_fun
 from reportgen.rewrite import winograd
 from reportgen.rewrite.cpu import kernels, lowered
 from reportgen.rewrite.interpreter import walk
+from tests.at_once import at_once
 
 Function = Callable[..., jax.Array]
 
@@ -37,12 +38,6 @@ def told(function: Function, *arguments: Any) -> Any:
     output, back = jax.vjp(function, *arguments)
     weights = np.random.default_rng(3).normal(size=output.shape)
     return output, *back(jnp.asarray(weights, output.dtype))
-
-
-def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What it returns, in NumPy; all of it is one program, which is compiled in a hurry."""
-    quickly = {"xla_backend_optimization_level": 0}
-    return jax.device_get(jax.jit(function, compiler_options=quickly)(*arguments))
 
 
 def both(one: Function, other: Function, *arguments: Any) -> Any:
@@ -438,6 +433,27 @@ def test_second_derivatives_by_input_and_kernel() -> None:
     )
     for got, expected in zip(one, other, strict=True):
         np.testing.assert_allclose(got, expected, rtol=2e-4, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("channels", [3, 64], ids=["convolution", "few products"])
+def test_one_program_is_differentiated_by_input_and_kernel_in_turns(channels: int) -> None:
+    random = np.random.default_rng(4)
+    x = random.normal(size=(1, 6, 6, channels)).astype(np.float32)
+    kernel = random.normal(size=(3, 3, channels, channels)).astype(np.float32)
+
+    def f(x: jax.Array, kernel: jax.Array) -> jax.Array:
+        numbers = ("NHWC", "HWIO", "NHWC")
+        return jax.lax.conv_general_dilated(x, kernel, (1, 1), "SAME", dimension_numbers=numbers)
+
+    found = lowered_function(f, x, kernel)
+
+    def slopes(of: Function, x: jax.Array, kernel: jax.Array) -> list[Any]:
+        total = lambda *arguments: (of(*arguments) ** 2).sum()  # noqa: E731
+        return [jax.grad(total, by)(x, kernel) for by in ((0,), (0, 1), (0,), (1,), (0, 1))]
+
+    got, expected = at_once(lambda *given: (slopes(found, *given), slopes(f, *given)), x, kernel)
+    for one, other in zip(jax.tree.leaves(got), jax.tree.leaves(expected), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-4 * np.abs(other).max())
 
 
 def test_vmap_and_forward_derivatives() -> None:

@@ -6,7 +6,6 @@ import importlib
 import os
 from collections.abc import Callable
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -72,10 +71,7 @@ def network(opened: Opened, model_of: Opened) -> Callable[[str], Model]:
     return make
 
 
-QUICKLY = {"xla_backend_optimization_level": 0}  # compiling takes longer here than running
-
-
-@partial(jax.jit, compiler_options=QUICKLY)
+@jax.jit
 def told(model: Model, x: jax.Array) -> Any:
     """Scores, activations, and derivatives of the highest score by input and parameters."""
 
@@ -90,7 +86,7 @@ def slope(model: Model, x: jax.Array) -> jax.Array:
     return jax.grad(lambda x: model.apply(x)[0].max(axis=-1).sum())(x)
 
 
-@partial(jax.jit, compiler_options=QUICKLY)
+@jax.jit
 def slopes(*models: Model, x: jax.Array) -> list[jax.Array]:
     return [slope(model, x) for model in models]
 
@@ -181,7 +177,7 @@ def test_layers_cut_off_and_tapped_are_the_same(network: Callable[[str], Model])
     def tapped(model: Model, x: jax.Array) -> Any:
         return jax.grad(lambda taps: model.apply(x, taps)[0][:, 0].sum())(taps)
 
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def both(model: Model, x: jax.Array, whole: jax.Array) -> Any:
         return climbed(model, x), tapped(model, whole)
 

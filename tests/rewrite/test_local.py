@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -18,10 +17,10 @@ from reportgen.core.spec import InputSpec
 from reportgen.rewrite import local as module
 from reportgen.rewrite.interpreter import operations
 from reportgen.rewrite.local import local
+from tests.at_once import at_once
 
 Function = Callable[[jax.Array], jax.Array]
 SIZE = (29, 26)
-QUICKLY = {"xla_backend_optimization_level": 0}  # compiling takes longer here than running
 
 
 def assert_same(function: Function, x: jax.Array, rows: np.ndarray, columns: np.ndarray) -> Any:
@@ -53,8 +52,7 @@ def assert_same(function: Function, x: jax.Array, rows: np.ndarray, columns: np.
         return output, function(x), lax.map(one, (changes, parts, places))
 
     stacked = np.stack(changes), np.stack(parts), np.array(places, np.int32)
-    results = jax.jit(run, compiler_options=QUICKLY)(x, *stacked)
-    output, plain, (found, expected) = jax.device_get(results)
+    output, plain, (found, expected) = at_once(run, x, *stacked)
     np.testing.assert_allclose(output, plain, rtol=1e-6, atol=1e-6 * np.abs(plain).max())
     for one, wanted, place in zip(found, expected, places, strict=True):
         atol = 1e-5 * np.abs(wanted).max()
@@ -161,7 +159,7 @@ def test_a_network(model_of: Callable[..., Any], on_cpu: bool, batch: int) -> No
     x = np.random.default_rng(0).normal(size=(1, *SIZE, 3)).astype(np.float32)
     rows, columns = boxes(SIZE[0], 4, 5), boxes(SIZE[1], 3, 6)
 
-    @partial(jax.jit, compiler_options=QUICKLY)
+    @jax.jit
     def both(model: Any, x: jax.Array) -> tuple[jax.Array, jax.Array]:
         around = model.around(x, rows, columns)
         sizes = [span.size for span in around.box]

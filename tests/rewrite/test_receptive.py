@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
 from typing import Any
 
 import jax
@@ -49,7 +48,7 @@ def moved(model_of: Callable[..., Any]) -> tuple[Any, dict[str, Any]]:
         height, width, _ = model.layer(path).shape
         places[path] = [(0, 0), (height // 2, width // 2), (height - 1, width - 1)]
 
-    @partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
+    @jax.jit
     def run(model: Any, x: jax.Array) -> Any:
         return {
             path: [

@@ -17,6 +17,7 @@ from jax import lax
 from reportgen.core.spec import InputSpec
 from reportgen.methods.gradients import score_gradient
 from reportgen.rewrite.rectifiers import Backward, RectifierRule, rectifiers
+from tests.at_once import at_once
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read by Keras when it is first imported
 
@@ -232,9 +233,7 @@ def told(models: dict[tuple[str, str], Any]) -> dict[tuple[str, str], Any]:
     def run(models: Any) -> Any:
         return [{rule or "plain": one(m, rule) for rule in (None, *RULES)} for m in models]
 
-    quickly = {"xla_backend_optimization_level": 0}
-    results = jax.jit(run, compiler_options=quickly)(list(models.values()))
-    return dict(zip(models, jax.device_get(results), strict=True))
+    return dict(zip(models, at_once(run, list(models.values())), strict=True))
 
 
 # Keras's variables do not speak NumPy 2 yet.

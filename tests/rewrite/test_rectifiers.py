@@ -14,6 +14,7 @@ from flax import linen, nnx
 from jax import lax
 
 from reportgen.rewrite.rectifiers import Backward, RectifierRule, rectifiers
+from tests.at_once import at_once
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read by Keras when it is first imported
 
@@ -166,12 +167,6 @@ def test_keras_activations(name: str, expected: tuple[str, ...]) -> None:
     import keras
 
     assert found(keras.activations.get(name)) == expected
-
-
-def at_once(function: Callable[..., Any], *arguments: Any) -> Any:
-    """What it returns, in NumPy; all of it is one program, which is compiled in a hurry."""
-    quickly = {"xla_backend_optimization_level": 0}
-    return jax.device_get(jax.jit(function, compiler_options=quickly)(*arguments))
 
 
 @pytest.fixture(scope="module")

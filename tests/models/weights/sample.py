@@ -12,7 +12,7 @@ import numpy as np
 from flax import nnx
 
 from reportgen.models.weights.load import Naming
-from tests.models.networks import at_once
+from tests.at_once import at_once
 from tests.models.nnx_modules import module_of
 
 SIZE = 6

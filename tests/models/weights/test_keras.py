@@ -14,7 +14,7 @@ import pytest
 
 from reportgen.core.errors import WeightsError
 from reportgen.models.weights.load import Naming, place_file, read
-from tests.models.networks import at_once
+from tests.at_once import at_once
 from tests.models.weights.sample import NAMING, OWN, build, equal, images, logits, shapes_of, values
 
 os.environ.setdefault("KERAS_BACKEND", "jax")

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from tests.at_once import at_once
 from tests.goldens import zoo_modern
 from tests.goldens.zoo_modern import LAYERS, LOGITS, Case, case
-from tests.models.networks import at_once
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ import pytest
 
 from reportgen.config import read
 from reportgen.models.load import open_network
-from tests.models.networks import at_once
+from tests.at_once import at_once
 from tests.peers.classic import PLACES, carried, described, picture, sampled
 
 GOLDEN = Path(__file__).parents[2] / "goldens" / "zoo_classic.npz"

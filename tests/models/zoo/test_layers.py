@@ -11,7 +11,7 @@ from flax import nnx
 
 from reportgen.models.nnx import kind_of
 from reportgen.models.zoo.layers import LRN, ConvRelu, GlobalMean, LinearRelu, MaxPool
-from tests.models.networks import at_once
+from tests.at_once import at_once
 
 
 def _inputs(*sides: int) -> np.ndarray:

@@ -8,8 +8,8 @@ from flax import nnx
 
 from reportgen.core.errors import ModelError
 from reportgen.models.zoo.vit import AttentionWeights, PatchEmbed, ViT
+from tests.at_once import at_once
 from tests.goldens.zoo_modern import case, torch_outputs
-from tests.models.networks import at_once
 from tests.models.zoo.modern import Ran, assert_close, golden, run, sampled
 
 COUNT = 86_567_656
