@@ -7,18 +7,24 @@ from collections.abc import Callable
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
-from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, Page
 
 from reportgen.core.sweep import SweepJob
 from reportgen.render.report import render_report
 from reportgen.render.sweep import render_sweep
 from reportgen.render.view import section_titles
+from tests.browser.axe import violations
 from tests.render.sample import HOSTILE, report
 
-Opened = Callable[..., Page]
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+    Opened = Callable[..., Page]
+
+# Reports in frames are pages of their own, which axe can reach by no message.
+OUTSIDE = {"iframes": False}
 ACCURACIES = (0.9, 0.1, None, 0.97312, 0.97311, 0.5)
 
 
@@ -47,12 +53,6 @@ def sweep(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder / "index.html"
 
 
-def violations(page: Page) -> str:
-    # Reports in frames are pages of their own, which axe can reach by no message.
-    found = Axe().run(page, options={"preload": False, "iframes": False})
-    return found.generate_report() if found.violations_count else ""
-
-
 def order(page: Page) -> list[str]:
     return page.eval_on_selector_all(".sortable tbody tr", "rows => rows.map(r => r.dataset.job)")
 
@@ -61,7 +61,7 @@ def order(page: Page) -> list[str]:
 def test_axe_finds_no_violation(opened: Opened, sweep: Path, scheme: str) -> None:
     page = opened(sweep, color_scheme=scheme)
     page.get_by_label("Compare job 3").first.check()
-    assert violations(page) == ""
+    assert violations(page, **OUTSIDE) == ""
 
 
 @pytest.mark.parametrize("width", [360, 1024, 1920])
@@ -118,7 +118,7 @@ def test_a_link_to_a_comparison_survives(opened: Opened, sweep: Path) -> None:
         assert rows["accuracy"] == ["90 % 0.9", "97.31 % 0.97312", "+7.312 points"]
         assert rows["parameters"] == ["431,080", "431,080", "the same"]
         assert dialog.locator(".thumb img").count() == 2
-        assert violations(page) == ""
+        assert violations(page, **OUTSIDE) == ""
         page.reload()
 
 
@@ -209,4 +209,4 @@ def test_hostile_names_are_text(opened: Opened, tmp_path: Path) -> None:
     assert page.locator("img").count() == 0
     assert page.locator("script").count() == 1
     assert page.evaluate("document.documentElement.scrollWidth") <= 360
-    assert violations(page) == ""
+    assert violations(page, **OUTSIDE) == ""
