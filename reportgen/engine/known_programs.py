@@ -266,7 +266,7 @@ _CASES = (
         *("3 × 3, stride 2, dilation 2, groups 2", (19, 17), 6, (3, 3), 10),
         *((2, 2), ((2, 2), (1, 2)), (1, 1), (2, 2), 2),
     ),
-    _Case("2 × 2, depthwise", (12, 11), 13, (2, 2), 13, padding=_EDGES, groups=13),
+    _Case("2 × 2, depthwise", (12, 11), 13, (2, 2), 13, padding=_EDGES, groups=13, slow=True),
     _Case("3 × 2, transposed, stride 2", (7, 6), 9, (3, 2), 8, (1, 1), _EDGES, (2, 2)),
     # Of as many channels as Winograd's filtering takes.
     _Case("3 × 3, 33 to 35 channels", (13, 11), 33, (3, 3), 35, padding=_EDGES, slow=True),
@@ -359,7 +359,7 @@ def _poolings(normal: Draw) -> Iterator[Known]:
                 inputs=(normal(*_POOLED), normal(2, *outputs, 5)),
                 by=0,
                 lowers=True,
-                slow=size == (3, 3),
+                slow=size == (3, 3) or kind == "mean",
             )
 
 
