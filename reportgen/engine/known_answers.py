@@ -41,7 +41,8 @@ _ANSWERS: TypeAdapter[KnownAnswers] = TypeAdapter(KnownAnswers)
 def known_answers(lowerings: bool) -> KnownAnswers:
     """What this process's first device makes of a report's programs; kept from an earlier run.
 
-    Takes less than a second on two cores where nothing is kept. What was wrong is kept as well, and told every time.
+    Takes less than a second on two cores where nothing is kept. What was wrong is kept as well, and
+    told every time.
 
     Args:
       lowerings: networks run in the operations for CPUs.
