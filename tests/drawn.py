@@ -23,10 +23,10 @@ def drawn(shapes: Mapping[str, Any]) -> dict[str, jax.Array]:
     made = {}
     for name, leaf in shapes.items():
         rng = np.random.default_rng(list(name.encode()))
-        if len(leaf.shape) > 1:
-            values = rng.normal(size=leaf.shape).clip(-2, 2) / math.sqrt(math.prod(leaf.shape[:-1]))
-        elif name.endswith(("scale", "gamma", "var", "variance")):
+        if name.endswith(("scale", "gamma", "var", "variance")):
             values = rng.uniform(0.5, 1.5, leaf.shape)
+        elif len(leaf.shape) > 1:
+            values = rng.normal(size=leaf.shape).clip(-2, 2) / math.sqrt(math.prod(leaf.shape[:-1]))
         else:
             values = rng.uniform(-0.3, 0.3, leaf.shape)
         made[name] = jnp.asarray(values, leaf.dtype)

@@ -27,7 +27,7 @@ def beside(model: Model, own: Callable[..., Any], x: Any = X, taps: Any = None) 
 
 
 def assert_close(found: Any, expected: Any) -> None:
-    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5)
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-5, equal_nan=False)
 
 
 def listed(model: Model) -> list[tuple[str, str, tuple[int, ...]]]:
