@@ -22,8 +22,9 @@ import platformdirs
 import psutil
 import pytest
 from hydra import compose, initialize_config_dir
+from hydra._internal.config_loader_impl import ConfigLoaderImpl
 from hydra.core.override_parser.overrides_parser import OverridesParser
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from reportgen.compose import conf_dir
 from tests.drawn import drawn
@@ -152,8 +153,7 @@ def composed() -> Callable[..., DictConfig]:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
         values = [one for one in parsed if "." in one.key_or_group]
         node = deepcopy(of_files(*(one.input_line for one in parsed if one not in values)))
-        for one in values:
-            OmegaConf.update(node, one.key_or_group, one.value(), force_add=one.is_add())
+        ConfigLoaderImpl._apply_overrides_to_config(values, node)
         return node
 
     return make
