@@ -31,7 +31,7 @@ FEW = {
     "caricature": ("count=1", "steps=2", "preset=keras_vis"),
     "class_images": ("classes=[3,8]", "scales=0", "steps=2"),
     "deletion_insertion": ("count=2", "steps=4"),
-    "filters": ("units=[1,7]", "scales=1", "steps=2"),
+    "filters": ("units=[1,5]", "scales=1", "steps=2"),
     "infidelity": ("count=2", "samples=6"),
     "integrated_gradients": ("steps=4",),
     "occlusion": ("patch=14", "stride=7"),
@@ -40,7 +40,7 @@ FEW = {
     "sanity_check": ("count=2", "stages=2"),
     "smoothgrad": ("samples=3",),
     "units": (
-        "units=[1,7]",
+        "units=[1,5]",
         *("synthesis.preset=keras_seed", "synthesis.objective=channel"),
         *("synthesis.scales=1", "synthesis.steps=2"),
     ),
@@ -78,17 +78,18 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
 
 
 @pytest.fixture(scope="module")
-def run_few(run_method: Any, chosen: Chosen, lenet: Any, averaged: Any) -> Any:
-    """Run a method as every test here does; those that test maps test one method's."""
+def run_few(run_method: Any, chosen: Chosen, averaged: Any) -> Any:
+    """Run a method as every test here does; those that test maps test one method's.
+
+    On a network that all methods take.
+    """
 
     def run(method: str, **more: Any) -> Result:
         few = [f"method.{method}.{key}" for key in FEW.get(method, ())]
         if method in chosen.makers:
             few.append(f"method.{method}.count={COUNT}")
-        model = averaged if method == "cam" else lenet
-        result: Result = run_method(
-            method, *OVERRIDES, *few, model=model, maps=("saliency",), **more
-        )
+        keys = (*OVERRIDES, *few)
+        result: Result = run_method(method, *keys, model=averaged, maps=("saliency",), **more)
         return result
 
     return run
@@ -166,7 +167,7 @@ def _equal(first: Result, second: Result) -> None:
 
 
 def test_no_map_depends_on_the_order_of_images_or_on_others(
-    method: str, first: Result, chosen: Chosen, digits: Any, lenet: Any, averaged: Any
+    method: str, first: Result, chosen: Chosen, digits: Any, averaged: Any
 ) -> None:
     """Two images in another order, among others."""
     assert (first.explained is not None) == (method in chosen.makers)
@@ -176,15 +177,14 @@ def test_no_map_depends_on_the_order_of_images_or_on_others(
         getattr(first.explained, name) for name in ("maps", "targets", "keys", "explain")
     )
     assert len(maps) == COUNT
-    model = averaged if method == "cam" else lenet
-    x = np.asarray(model.spec.normalise(digits.pixels[: 2 * COUNT]))
+    x = np.asarray(averaged.spec.normalise(digits.pixels[: 2 * COUNT]))
     other_keys = jax.random.split(jax.random.key(8), COUNT)
     places, kept = np.array([1, 2]), np.array([3, 0])
     mixed = np.arange(COUNT) + COUNT
     mixed[places] = kept
     # As many as in the first run, so that nothing is compiled again.
     found = explain(
-        model,
+        averaged,
         x[mixed],
         np.where(mixed < COUNT, targets[mixed % COUNT], 7),
         jnp.concatenate([keys, other_keys])[mixed],
@@ -194,25 +194,20 @@ def test_no_map_depends_on_the_order_of_images_or_on_others(
 
 
 def test_no_map_depends_on_the_number_of_images(
-    run_few: Any, chosen: Chosen, digits: Any, lenet: Any, averaged: Any
+    run_few: Any, chosen: Chosen, digits: Any, averaged: Any
 ) -> None:
     """One alone, by all methods that take several at once: in one program, which costs least."""
-    models = {
-        name: averaged if name == "cam" else lenet
-        for name in chosen.makers
-        if not chosen.methods[name].many_runs
-    }
-    assert len(models) > 10
-    together = {name: run_few(name).explained for name in models}
+    makers = {name: chosen.methods[name] for name in chosen.makers}
+    fitted = {name: m.fitted(averaged) for name, m in makers.items() if not m.many_runs}
+    assert len(fitted) > 10
+    together = {name: run_few(name).explained for name in fitted}
 
-    def alone(models: Any, x: Any, given: Any) -> dict[str, Any]:
-        return {
-            name: chosen.methods[name].fitted(model).explain(model, x, *given[name], 1).values
-            for name, model in models.items()
-        }
+    def alone(model: Any, x: Any, given: Any) -> dict[str, Any]:
+        return {name: m.explain(model, x, *given[name], 1).values for name, m in fitted.items()}
 
     given = {name: (made.targets[3:4], made.keys[3:4]) for name, made in together.items()}
-    found = at_once(alone, models, np.asarray(lenet.spec.normalise(digits.pixels[3:4])), given)
+    x = np.asarray(averaged.spec.normalise(digits.pixels[3:4]))
+    found = at_once(alone, averaged, x, given)
     for name, made in together.items():
         scale = np.abs(made.maps).max()
         np.testing.assert_allclose(
