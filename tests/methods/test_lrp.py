@@ -278,9 +278,12 @@ def test_a_score_made_of_many_outputs_is_shared_out_among_them(
     assert_close(found, expected, 1e-3)
 
 
-def test_the_facts_tell_what_reached_the_pixels(run_method: Any, lenet: Any, digits: Any) -> None:
-    (group,) = run_method("lrp", "method.lrp.count=1", "method.lrp.rules=epsilon").blocks
-    scores = np.asarray(scored(lenet, lenet.spec.normalise(digits.pixels[:1])))
+def test_the_facts_tell_what_reached_the_pixels(
+    run_method: Any, averaged: Any, digits: Any
+) -> None:
+    keys = ("method.lrp.count=1", "method.lrp.rules=epsilon")
+    (group,) = run_method("lrp", *keys, model=averaged).blocks
+    scores = np.asarray(scored(averaged, averaged.spec.normalise(digits.pixels[:1])))
     heatmap = group.blocks[0]
     facts = dict(heatmap.facts)
     total = facts["sum of the map"]

@@ -106,8 +106,9 @@ def test_a_network_of_16_bits_is_said_and_climbs_too(
 def test_several_pictures_of_a_unit_lie_in_a_row(
     run_method: Callable[..., Any], averaged: Any
 ) -> None:
-    more = ("method.filters.size=30", "method.filters.images=3")
-    result = run_method("filters", *FILTERS, *LUCID, *more, model=averaged)
+    keys = ("preset=keras_vis", "steps=2", "size=30", "images=3")
+    more = [f"method.filters.{key}" for key in keys]
+    result = run_method("filters", *FILTERS, *more, model=averaged)
     montage = _one(result, Montage)
     assert montage.tiles.shape == (6, 30, 30)
     assert montage.columns == 3

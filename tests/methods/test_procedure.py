@@ -118,11 +118,11 @@ def test_keras_vis_by_hand(lenet: Model) -> None:
     np.testing.assert_allclose(made.pictures[0], 255 * drawn.clip(0, 1), atol=0.5)
 
 
-def test_lucid_by_hand(lenet: Model) -> None:
+def test_lucid_by_hand(averaged: Model) -> None:
     """Five steps with one shift for all: padding and cropping written out, Optax's Adam."""
-    job = _plan(lenet, "lucid", steps=5, pad=6, jitter=(0, 0), zoom=(1.0,), rotate=(0.0,))
+    job = _plan(averaged, "lucid", steps=5, pad=6, jitter=(0, 0), zoom=(1.0,), rotate=(0.0,))
     assert job.form.canvas == (40, 40)
-    made = _made(lenet, job, [2])
+    made = _made(averaged, job, [2])
     x = _first(job, 2)
     rule = optax.adam(0.05)
 
@@ -142,7 +142,7 @@ def test_lucid_by_hand(lenet: Model) -> None:
         seen = model.activation("conv2", model.spec.normalise(drawn))
         return fourier.pictures(x, (28, 28, 1)), seen[0, ..., 2].mean()
 
-    expected, reached = run(lenet, x, made.pictures[0])
+    expected, reached = run(averaged, x, made.pictures[0])
     np.testing.assert_allclose(made.pictures[0], expected, atol=0.5)
     np.testing.assert_allclose(made.last[0, 0], reached, rtol=1e-4)
 
@@ -280,11 +280,11 @@ def test_a_unit_that_nothing_reaches_is_led_to_its_response(model_of: Any) -> No
     known = {"conv.kernel": jnp.ones((3, 3, 1, 1)), "conv.bias": jnp.array([-6.0])}
     model = model.with_parameters({**model.parameters, **known})
     relu = Objective(kind="channel", path="relu")
-    common = {"size": 8, "steps": 20, "pad": 0, "jitter": (0, 0), "rotate": (0.0,)}
-    plain = _made(model, _plan(model, "lucid", relu, redirect=0, **common), [0])
+    common = {"size": 8, "steps": 20, "step_size": 8.0, "tv_weight": 0.0, "lp_weight": 0.0}
+    plain = _made(model, _plan(model, "keras_vis", relu, redirect=0, **common), [0])
     assert not plain.moved.any()
     assert plain.last[0, 0] == 0
-    led = _made(model, _plan(model, "lucid", relu, redirect=16, **common), [0])
+    led = _made(model, _plan(model, "keras_vis", relu, redirect=16, **common), [0])
     assert led.moved.all()
     assert led.last[0, 0] > 0.05
 

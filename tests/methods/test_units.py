@@ -173,12 +173,12 @@ def test_a_dense_layers_images_are_whole(run_method: Any, digits: Any) -> None:
     assert (np.asarray(digits.labels)[chosen] == 4).all()
 
 
-@pytest.mark.parametrize("path", ["conv2", "out"])
+@pytest.mark.parametrize(("path", "preset"), [("conv2", "lucid"), ("out", "keras_vis")])
 def test_a_unit_s_picture_is_the_one_that_filters_makes(
-    run_method: Any, averaged: Any, path: str
+    run_method: Any, averaged: Any, path: str, preset: str
 ) -> None:
     """The same preset, seed and unit give the same picture, whatever else is drawn beside it."""
-    same = {"preset": "lucid", "objective": "neuron", "steps": 3}
+    same = {"preset": preset, "objective": "neuron", "steps": 3}
     chosen = (f"layers={path}", "seed=5", "engine.batch=16")
     filters = run_method(
         "filters",
@@ -221,7 +221,7 @@ def test_all_is_compiled_once_and_nothing_for_no_pictures(run_method: Any, avera
     # Batches that no other test has; 200 images leave a last one of 5.
     keys = ("engine.batch=13", f"{MINE}.units=[5,6,7]")
     assert grown(*keys, PLAIN) == 1
-    size = (f"{MINE}.synthesis.size=37", f"{MINE}.synthesis.steps=2")
+    size = [f"{MINE}.synthesis.{key}" for key in ("preset=keras_vis", "size=37", "steps=2")]
     assert grown(*keys, *size) == 3  # the first pictures, the steps, and the last ones
     assert grown("engine.batch=13", f"{MINE}.units=[5,6,3]", "seed=2", *size) == 1
 
@@ -260,7 +260,8 @@ def test_a_unit_that_nothing_drives_has_no_picture(run_method: Any, averaged: An
     kernel = np.array(averaged.parameters["conv2.kernel"])
     kernel[..., 3] = 0
     model = averaged.with_parameters({**averaged.parameters, "conv2.kernel": jnp.asarray(kernel)})
-    keys = (f"{MINE}.units=[3,4]", f"{MINE}.synthesis.steps=3")
+    made = [f"{MINE}.synthesis.{key}" for key in ("preset=keras_vis", "steps=3")]
+    keys = (f"{MINE}.units=[3,4]", *made)
     (block,) = cards(run_method("units", "layers=conv2", *keys, model=model))
     assert np.isnan(block.score).tolist() == [True, False]
 
