@@ -186,7 +186,7 @@ def test_a_network_of_one_score_has_no_probability(model_of: Any, run_method: An
         run_method("deletion_insertion", model=model)
 
 
-def test_the_section_says_how_to_make_it_again(reportgen: Any, tmp_path: Any) -> None:
+def test_a_whole_report_says_how_to_make_the_section_again(reportgen: Any, tmp_path: Any) -> None:
     chosen = "method=[saliency,weights,deletion_insertion]"
     code, _, error = reportgen(chosen, STEPS, ONE, "layers=conv1", "report.dir=out")
     assert code == 0, error

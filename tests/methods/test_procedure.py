@@ -88,16 +88,16 @@ def digits_cnn(opened: Callable[..., Any]) -> Any:
     return opened("model=digits_cnn")
 
 
-def test_keras_vis_by_hand(lenet: Model) -> None:
+def test_keras_vis_by_hand(averaged: Model) -> None:
     """Its loop in NumPy: penalties of 0..255 pixels, RMSprop of the gradient over its RMS."""
-    job = _plan(lenet, "keras_vis", CLASS, steps=6)
-    made = _made(lenet, job, [3])
+    job = _plan(averaged, "keras_vis", CLASS, steps=6)
+    made = _made(averaged, job, [3])
     first = _first(job, 3)
     np.testing.assert_allclose(first.mean(), 127.5, atol=2)
     np.testing.assert_allclose(first.std(), 0.05 * 255, rtol=0.05)
 
     def loss(x: jax.Array) -> jax.Array:
-        score = lenet.apply(lenet.spec.normalise(x))[0][0, 3]
+        score = averaged.apply(averaged.spec.normalise(x))[0][0, 3]
         norm = (x**6).sum() ** (1 / 6) / x.size
         here = x[:, :-1, :-1]
         variation = ((x[:, 1:, :-1] - here) ** 2 + (x[:, :-1, 1:] - here) ** 2).sum() / x.size
@@ -170,11 +170,10 @@ def test_pictures_score_far_above_their_start_and_above_noise(
     assert made.pictures.std() > 20
 
 
-# Their pieces are in test_ascent_pieces.py; by tf_keras_vis a neuron is climbed below.
-@pytest.mark.parametrize(
-    "preset",
-    ["keras_vis", *(pytest.param(p, marks=pytest.mark.slow) for p in ("tf_keras_vis", "maco"))],
-)
+# By keras_vis a picture is followed step by step above, by tf_keras_vis a neuron's is climbed
+# below; the pieces of all are in test_ascent_pieces.py.
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["keras_vis", "tf_keras_vis", "maco"])
 def test_other_procedures_climb_too(preset: str, lenet: Model, digits: Any) -> None:
     few: dict[str, Any] = {
         # Its penalties are made for VGG16's logits, and LeNet's are a tenth of those.
