@@ -65,13 +65,13 @@ RANDOM = {
 
 @pytest.mark.parametrize("method", RANDOM)
 def test_what_is_drawn_hangs_on_the_seed_and_the_images_name_alone(
-    method: str, run_method: Any, digits: Any
+    method: str, run_method: Any, digits: Any, averaged: Any
 ) -> None:
     """Not on the image's place, nor on the other images. Of equal seeds see test_contract.py."""
     keys = [f"method.{method}.{key}" for key in (*RANDOM[method], "count=4")]
 
     def maps(*more: str, **images: Any) -> np.ndarray:
-        return np.asarray(run_method(method, *keys, *more, **images).explained.maps)
+        return np.asarray(run_method(method, *keys, *more, model=averaged, **images).explained.maps)
 
     first = maps()
     scale = np.abs(first).max()

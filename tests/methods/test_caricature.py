@@ -20,15 +20,22 @@ def _blocks(group: Any, kind: type) -> list[Any]:
 
 
 @pytest.fixture(scope="module")
-def made(run_method: Callable[..., Any]) -> Any:
-    return run_method("caricature", "method.caricature.layers=pool1", *FAST)
+def made(run_method: Callable[..., Any], averaged: Any) -> Any:
+    return run_method("caricature", "method.caricature.layers=conv1", *FAST, model=averaged)
 
 
-@pytest.mark.parametrize("layer", ["pool1", pytest.param("ip1", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "network", ["averaged", *(pytest.param(p, marks=pytest.mark.slow) for p in ("pool1", "ip1"))]
+)
 def test_a_caricature_is_like_its_own_image(
-    layer: str, made: Any, run_method: Callable[..., Any], lenet: Any, digits: Any
+    network: str, request: pytest.FixtureRequest, run_method: Callable[..., Any], digits: Any
 ) -> None:
-    if layer != "pool1":
+    """Of a network with random weights, and of LeNet's layers."""
+    if network == "averaged":
+        model, layer = request.getfixturevalue("averaged"), "conv1"
+        made = request.getfixturevalue("made")
+    else:
+        model, layer = request.getfixturevalue("lenet"), network
         made = run_method("caricature", f"method.caricature.layers={layer}", *FAST)
     group = made.blocks[0]
     assert isinstance(group, Group)
@@ -38,8 +45,8 @@ def test_a_caricature_is_like_its_own_image(
     images = np.stack([item.image for item in gallery.items[::2]])
     drawn = np.stack([item.image for item in gallery.items[1::2]])
     np.testing.assert_allclose(images, digits.pixels[:3], atol=1e-3)
-    both = np.asarray(lenet.spec.normalise(np.concatenate([drawn, images])), np.float32)
-    answers = np.asarray(jax.jit(lambda m, x: m.activation(layer, x))(lenet, both))
+    both = np.asarray(model.spec.normalise(np.concatenate([drawn, images])), np.float32)
+    answers = np.asarray(jax.jit(lambda m, x: m.activation(layer, x))(model, both))
     a, b = answers.reshape(2, 3, -1)
     cosines = (a @ b.T) / np.outer(np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1))
     assert (cosines.argmax(axis=1) == [0, 1, 2]).all()
@@ -51,14 +58,14 @@ def test_a_caricature_is_like_its_own_image(
 
 
 def test_a_power_asks_for_likeness_rather_than_strength(
-    made: Any, run_method: Callable[..., Any]
+    made: Any, run_method: Callable[..., Any], averaged: Any
 ) -> None:
     def means(group: Any) -> tuple[float, float]:
         rows = _blocks(group, Table)[0].rows
         return float(np.mean([row[1] for row in rows])), float(np.mean([row[2] for row in rows]))
 
-    keys = ("method.caricature.layers=pool1", "method.caricature.power=0.0")
-    strong = means(run_method("caricature", *keys, *FAST).blocks[0])
+    keys = ("method.caricature.layers=conv1", "method.caricature.power=0.0")
+    strong = means(run_method("caricature", *keys, *FAST, model=averaged).blocks[0])
     alike = means(made.blocks[0])  # power=4, as Lucid has it
     assert alike[0] > strong[0]
     assert alike[1] < strong[1]

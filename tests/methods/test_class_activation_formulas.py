@@ -284,11 +284,6 @@ def _averaged(model_of: Callable[..., Any], **changed: bool) -> Any:
     return model_of(lambda rngs: Averaged(rngs, channels=1, **changed), GREY)
 
 
-@pytest.fixture(scope="module")
-def averaged(model_of: Callable[..., Any]) -> Any:
-    return _averaged(model_of)
-
-
 # Of different brightness, which a way around the maps passes on.
 NOISE = np.random.default_rng(7).uniform(0, 1, (3, 28, 28, 1)).astype(np.float32)
 NOISE *= np.float32([0.2, 1, 0.6])[:, None, None, None]

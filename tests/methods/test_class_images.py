@@ -117,7 +117,7 @@ def _one(result: Any, kind: type) -> Any:
 
 
 def test_every_digit_is_taken_for_itself(run_method: Callable[..., Any]) -> None:
-    result = run_method("class_images")
+    result = run_method("class_images", "method.class_images.scales=1")
     montage, table = _one(result, Montage), _one(result, Table)
     assert montage.tiles.shape == (10, 56, 56)
     assert (montage.low, montage.high, montage.colormap) == (0.0, 255.0, "gray")

@@ -12,25 +12,26 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from hydra.utils import get_class
 
+from reportgen.chosen import Chosen, chosen_methods
 from reportgen.compose import options
+from reportgen.config import read
 from reportgen.core import results
 from reportgen.core.report import Section
 from reportgen.engine.kept import Kept
 from reportgen.engine.rows import Engine
 from reportgen.methods.base import Result
-from tests.methods.small_networks import Averaged
+from tests.at_once import at_once
 
 COUNT = 4  # images that maps are made of
 # A layer that all methods of layers take, a seed that is not the default one, and no clock.
 OVERRIDES = ("layers=conv1", "seed=3", "report.timings=false")
 # Few steps, samples and units: what holds of some holds of many.
 FEW = {
-    "caricature": ("count=1", "steps=2"),
+    "caricature": ("count=1", "steps=2", "preset=keras_vis"),
     "class_images": ("classes=[3,8]", "scales=0", "steps=2"),
     "deletion_insertion": ("count=2", "steps=4"),
-    "filters": ("units=[1,7]", "scales=1", "steps=2"),
+    "filters": ("units=[1,5]", "scales=1", "steps=2"),
     "infidelity": ("count=2", "samples=6"),
     "integrated_gradients": ("steps=4",),
     "occlusion": ("patch=14", "stride=7"),
@@ -38,7 +39,11 @@ FEW = {
     "road": ("count=2", "percentiles=[20,60]"),
     "sanity_check": ("count=2", "stages=2"),
     "smoothgrad": ("samples=3",),
-    "units": ("units=[1,7]", "synthesis.steps=2"),
+    "units": (
+        "units=[1,5]",
+        *("synthesis.preset=keras_seed", "synthesis.objective=channel"),
+        *("synthesis.scales=1", "synthesis.steps=2"),
+    ),
 }
 
 
@@ -53,17 +58,17 @@ def _leaves(value: Any) -> Iterator[Any]:
         yield value
 
 
+@pytest.fixture(scope="module")
+def chosen(composed: Any) -> Chosen:
+    """All methods, with the keys that make them do little."""
+    names = options("method")
+    few = [f"method.{name}.{key}" for name in names for key in FEW.get(name, ())]
+    return chosen_methods(read(composed(f"method=[{','.join(names)}]", *few)), few)
+
+
 @pytest.fixture(scope="module", params=options("method"))
 def method(request: pytest.FixtureRequest) -> str:
     return str(request.param)
-
-
-@pytest.fixture(scope="module")
-def model(method: str, lenet: Any, model_of: Any) -> Any:
-    """LeNet, but for a method that needs another form of network."""
-    if method != "cam":
-        return lenet
-    return model_of(lambda rngs: Averaged(rngs, channels=1), lenet.spec)
 
 
 @pytest.fixture(scope="module")
@@ -73,17 +78,26 @@ def kept(tmp_path_factory: pytest.TempPathFactory) -> Kept:
 
 
 @pytest.fixture(scope="module")
-def overrides(method: str, composed: Any) -> tuple[str, ...]:
-    few = [f"method.{method}.{key}" for key in FEW.get(method, ())]
-    if get_class(composed(f"method={method}").method[method]._target_).makes_maps:
-        few.append(f"method.{method}.count={COUNT}")
-    return (*OVERRIDES, *few)
+def run_few(run_method: Any, chosen: Chosen, averaged: Any) -> Any:
+    """Run a method as every test here does; those that test maps test one method's.
+
+    On a network that all methods take.
+    """
+
+    def run(method: str, **more: Any) -> Result:
+        few = [f"method.{method}.{key}" for key in FEW.get(method, ())]
+        if method in chosen.makers:
+            few.append(f"method.{method}.count={COUNT}")
+        keys = (*OVERRIDES, *few)
+        result: Result = run_method(method, *keys, model=averaged, maps=("saliency",), **more)
+        return result
+
+    return run
 
 
 @pytest.fixture(scope="module")
-def run(method: str, model: Any, run_method: Any, overrides: tuple[str, ...]) -> Any:
-    """Run the method as every test here does; those that test maps test one method's."""
-    return partial(run_method, method, *overrides, model=model, maps=("saliency",))
+def run(method: str, run_few: Any) -> Any:
+    return partial(run_few, method)
 
 
 @pytest.fixture(scope="module")
@@ -152,30 +166,50 @@ def _equal(first: Result, second: Result) -> None:
             assert one == other
 
 
-def test_no_map_depends_on_the_order_or_number_of_images_or_on_others(
-    method: str, model: Any, first: Result, digits: Any, composed: Any
+def test_no_map_depends_on_the_order_of_images_or_on_others(
+    method: str, first: Result, chosen: Chosen, digits: Any, averaged: Any
 ) -> None:
-    """Two images in another order, among others; and one alone."""
+    """Two images in another order, among others."""
+    assert (first.explained is not None) == (method in chosen.makers)
     if first.explained is None:
-        assert not get_class(composed(f"method={method}").method[method]._target_).makes_maps
         return
     maps, targets, keys, explain = (
         getattr(first.explained, name) for name in ("maps", "targets", "keys", "explain")
     )
     assert len(maps) == COUNT
-    x = np.asarray(model.spec.normalise(digits.pixels[: 2 * COUNT]))
+    x = np.asarray(averaged.spec.normalise(digits.pixels[: 2 * COUNT]))
     other_keys = jax.random.split(jax.random.key(8), COUNT)
     places, kept = np.array([1, 2]), np.array([3, 0])
     mixed = np.arange(COUNT) + COUNT
     mixed[places] = kept
     # As many as in the first run, so that nothing is compiled again.
     found = explain(
-        model,
+        averaged,
         x[mixed],
         np.where(mixed < COUNT, targets[mixed % COUNT], 7),
         jnp.concatenate([keys, other_keys])[mixed],
     )
-    alone = explain(model, x[3:4], targets[3:4], keys[3:4])
     scale = np.abs(maps).max()
     np.testing.assert_allclose(found[places], maps[kept], rtol=0, atol=1e-4 * scale)
-    np.testing.assert_allclose(alone, maps[3:4], rtol=0, atol=1e-4 * scale)
+
+
+def test_no_map_depends_on_the_number_of_images(
+    run_few: Any, chosen: Chosen, digits: Any, averaged: Any
+) -> None:
+    """One alone, by all methods that take several at once: in one program, which costs least."""
+    makers = {name: chosen.methods[name] for name in chosen.makers}
+    fitted = {name: m.fitted(averaged) for name, m in makers.items() if not m.many_runs}
+    assert len(fitted) > 10
+    together = {name: run_few(name).explained for name in fitted}
+
+    def alone(model: Any, x: Any, given: Any) -> dict[str, Any]:
+        return {name: m.explain(model, x, *given[name], 1).values for name, m in fitted.items()}
+
+    given = {name: (made.targets[3:4], made.keys[3:4]) for name, made in together.items()}
+    x = np.asarray(averaged.spec.normalise(digits.pixels[3:4]))
+    found = at_once(alone, averaged, x, given)
+    for name, made in together.items():
+        scale = np.abs(made.maps).max()
+        np.testing.assert_allclose(
+            found[name], made.maps[3:4], rtol=0, atol=1e-4 * scale, err_msg=name
+        )

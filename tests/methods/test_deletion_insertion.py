@@ -11,6 +11,8 @@ import pytest
 from flax import nnx
 
 from reportgen.archive.folder import read_report
+from reportgen.core.errors import NotApplicableError
+from reportgen.core.spec import InputSpec
 from reportgen.methods.deletion_insertion import area, replaced, steps_of
 from reportgen.methods.faithfulness import BLOB, RANDOM
 
@@ -177,15 +179,14 @@ def test_no_number_depends_on_the_size_of_batches(
         assert value == pytest.approx(other.metrics[name], rel=1e-4)
 
 
-def test_a_network_of_one_score_has_no_probability(reportgen: Any, tmp_path: Any) -> None:
-    chosen = ("method=[saliency,deletion_insertion]", "score=norm", "data.labels=null")
-    code, _, error = reportgen(*chosen, "report.dir=out")
-    assert code == 0, error
-    section = read_report(tmp_path / "out").sections[1]
-    assert "score=norm has one score here" in section.skipped
+def test_a_network_of_one_score_has_no_probability(model_of: Any, run_method: Any) -> None:
+    spec = InputSpec(height=28, width=28, channels=1)
+    model = model_of(Linear, spec, score="norm")
+    with pytest.raises(NotApplicableError, match="score=norm has one score here"):
+        run_method("deletion_insertion", model=model)
 
 
-def test_the_section_says_how_to_make_it_again(reportgen: Any, tmp_path: Any) -> None:
+def test_a_whole_report_says_how_to_make_the_section_again(reportgen: Any, tmp_path: Any) -> None:
     chosen = "method=[saliency,weights,deletion_insertion]"
     code, _, error = reportgen(chosen, STEPS, ONE, "layers=conv1", "report.dir=out")
     assert code == 0, error

@@ -193,9 +193,9 @@ def base(golden: Any, small: Any) -> keras_seed.Filters:
 
 def test_against_numpy(golden: Any, base: keras_seed.Filters) -> None:
     made = base
-    start = _job().begun(jax.random.key(0), np.arange(5), 0, 3).pixels
     for unit in range(5):
-        picture, loss = _slow(golden, unit, np.asarray(start[unit]))
+        start = _job().begun(jax.random.key(0), np.array([unit]), 0, 3).pixels
+        picture, loss = _slow(golden, unit, np.asarray(start[0]))
         if picture is None:
             assert not made.alive[unit]
             assert made.loss[unit] <= 1e-7
@@ -382,7 +382,7 @@ def test_the_size_of_batches_is_measured_once_and_kept(
     monkeypatch.setattr(Engine, "on_cpu", False)
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     engine, model = Engine.local(4), small(golden)
-    trial = keras_seed.trial(engine, model, "conv2", _job(), jax.random.key(0))
+    trial = keras_seed.trial(engine, model, "conv1", _job(), jax.random.key(0))
     asked: list[int] = []
 
     def seconds(self: Trial, size: int) -> float | None:
@@ -404,7 +404,7 @@ def test_the_size_of_batches_is_measured_once_and_kept(
     assert at_once(None, engine, 3, trial) == 3
     assert at_once(7, engine, 99, trial) == 7
     assert asked == [1, 2, 4]
-    other = keras_seed.trial(engine, model, "conv2", _job(sides=(20, 24)), jax.random.key(0))
+    other = keras_seed.trial(engine, model, "conv1", _job(sides=(20, 24)), jax.random.key(0))
     at_once(None, engine, 16, other)
     assert asked == [1, 2, 4] * 2
     engine.budget = trial._prepared(1).bytes
@@ -501,7 +501,7 @@ def test_units_keep_and_the_configuration_s_layers(run_method: Callable[..., Any
     assert [block.title for block in result.blocks] == ["conv1", "conv2", "Procedure"]
     assert "size" not in dict(result.blocks[-1].pairs)  # a layer's own stands in its caption
     assert {row[0] for row in _blocks(result, Table)[0].rows} == {0, 3, 7}
-    result = run_method("filters", "method.filters.layers=pool1", "method.filters.keep=5", *fast)
+    result = run_method("filters", "method.filters.layers=conv1", "method.filters.keep=5", *fast)
     (montage,) = _blocks(result, Montage)
     assert montage.tiles.shape == (4, 84, 84)
     assert montage.colormap == "gray"

@@ -17,6 +17,7 @@ from reportgen.methods.integrated_gradients import (
     path_gradients,
     quadrature,
 )
+from tests.at_once import at_once
 from tests.methods.polynomial import Polynomial
 from tests.methods.small_networks import scored
 
@@ -29,19 +30,26 @@ WEIGHTS = MODEL.weights[TARGETS]
 RULES = get_args(Rule)
 
 
-def computed(rule: Any, steps: int) -> np.ndarray:
-    run = jax.jit(lambda x, start: path_gradients(MODEL, x, start, TARGETS, rule, steps))
-    return np.asarray(run(X, START))
+@pytest.fixture(scope="module")
+def computed() -> dict[Any, np.ndarray]:
+    """What each rule makes of some steps."""
+    cases = [("gauss_legendre", 1), ("gauss_legendre", 2), ("gauss_legendre", 3)]
+    cases += [(rule, 5) for rule in RULES if rule != "gauss_legendre"]
+
+    def run(x: jax.Array, start: jax.Array) -> list[jax.Array]:
+        return [path_gradients(MODEL, x, start, TARGETS, *case) for case in cases]
+
+    return dict(zip(cases, at_once(run, X, START), strict=True))
 
 
-def test_gauss_legendre_is_exact_for_a_cubic() -> None:
+def test_gauss_legendre_is_exact_for_a_cubic(computed: dict[Any, np.ndarray]) -> None:
     expected = WEIGHTS * (X**3 - START**3)
-    np.testing.assert_allclose(computed("gauss_legendre", 2), expected, rtol=1e-4, atol=1e-5)
-    assert not np.allclose(computed("gauss_legendre", 1), expected, rtol=1e-2)
+    np.testing.assert_allclose(computed["gauss_legendre", 2], expected, rtol=1e-4, atol=1e-5)
+    assert not np.allclose(computed["gauss_legendre", 1], expected, rtol=1e-2)
 
 
 @pytest.mark.parametrize("rule", RULES)
-def test_against_loops(rule: str) -> None:
+def test_against_loops(rule: str, computed: dict[Any, np.ndarray]) -> None:
     """Rectangles and trapezoids over the path, as they are drawn on paper."""
     steps, difference = 5, X.astype(np.float64) - START
 
@@ -59,7 +67,7 @@ def test_against_loops(rule: str) -> None:
     else:
         place = {"riemann_left": 0.0, "riemann_right": 1.0, "riemann_middle": 0.5}[rule]
         expected = sum(slope((i + place) / steps) for i in range(steps)) / steps
-    np.testing.assert_allclose(computed(rule, steps), difference * expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(computed[rule, steps], difference * expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -72,7 +80,7 @@ def test_the_rules_come_to_the_integral(rule: Any) -> None:
 
 
 @pytest.mark.parametrize("baseline", ["black", "mean", "blurred", "random"])
-def test_completeness_on_a_network(baseline: str, run_method: Any) -> None:
+def test_completeness_on_a_network(baseline: str, run_method: Any, averaged: Any) -> None:
     """The values sum to what the score gains, and the facts say by how much they do not."""
     result = run_method(
         "integrated_gradients",
@@ -80,6 +88,7 @@ def test_completeness_on_a_network(baseline: str, run_method: Any) -> None:
         "method.integrated_gradients.count=2",
         "method.integrated_gradients.draws=2",
         "method.integrated_gradients.steps=100",
+        model=averaged,
     )
     assert len(result.blocks) == 2
     for group in result.blocks:
@@ -93,10 +102,12 @@ def test_completeness_on_a_network(baseline: str, run_method: Any) -> None:
         assert heatmap.caption.detail.startswith(f"baseline {baseline}")
 
 
-def test_the_gain_is_over_the_black_image(run_method: Any, lenet: Any, digits: Any) -> None:
-    result = run_method("integrated_gradients", "method.integrated_gradients.count=2")
+def test_the_gain_is_over_the_black_image(run_method: Any, averaged: Any, digits: Any) -> None:
+    keys = ("method.integrated_gradients.count=2", "method.integrated_gradients.steps=100")
+    result = run_method("integrated_gradients", *keys, model=averaged)
     pixels = np.concatenate([digits.pixels[:2], np.zeros_like(digits.pixels[:1])])
-    *scores, base = np.asarray(scored(lenet, lenet.spec.normalise(pixels.astype(np.float32))))
+    x = averaged.spec.normalise(pixels.astype(np.float32))
+    *scores, base = np.asarray(scored(averaged, x))
     assert len(result.blocks) == 2
     for i, group in enumerate(result.blocks):
         facts = dict(group.blocks[0].facts)

@@ -5,8 +5,7 @@ Against Captum it is in ``test_captum.py``.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable
+import importlib
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +16,18 @@ import pytest
 from flax import linen, nnx
 from jax import lax
 
+from reportgen.chosen import chosen_methods
+from reportgen.config import read
 from reportgen.core.errors import NotApplicableError
 from reportgen.core.spec import InputSpec
+from reportgen.engine.rows import Engine
 from reportgen.methods.gradients import target_scores
 from reportgen.methods.lrp import LRP, lrp
+from reportgen.methods.survey import Survey
 from reportgen.rewrite.relevance import RelevanceRule
 from reportgen.rewrite.relevance_rules import Rule
+from reportgen.running import prepare
+from tests.at_once import at_once
 from tests.methods.small_networks import scored
 from tests.peers.attribution import SMALL_SPEC, Small, small_parameters
 
@@ -74,15 +79,14 @@ def zennit_network(p: Any, x: jax.Array) -> jax.Array:
     return dense(p, "dense2", jax.nn.relu(dense(p, "dense1", x)))
 
 
-@pytest.mark.parametrize(
-    "names",
-    [("epsilon",), ("gamma",), ("z_plus",), ("alpha_beta",), ("z_plus", "gamma", "epsilon")],
-    ids="-".join,
-)
-def test_every_rule_against_zennit(names: Any, golden: Any) -> None:
+RULES = [("epsilon",), ("gamma",), ("z_plus",), ("alpha_beta",), ("z_plus", "gamma", "epsilon")]
+
+
+@pytest.fixture(scope="module")
+def relevances(golden: Any) -> dict[Any, np.ndarray]:
+    """Of the golden network and inputs, by every rule: one program."""
     from jax.extend.core import jaxpr_as_fun
 
-    x = golden["x"]
     weights = {name: v for name, v in golden.items() if "relevance" not in name and name != "x"}
     ordered = sorted(weights)
 
@@ -90,11 +94,24 @@ def test_every_rule_against_zennit(names: Any, golden: Any) -> None:
         return zennit_network(dict(zip(ordered, inputs[:-1], strict=True)), inputs[-1])
 
     leaves = [weights[name] for name in ordered]
-    run = jaxpr_as_fun(rule(*names)(jax.make_jaxpr(flat)(*leaves, x)))
+    traced = jax.make_jaxpr(flat)(*leaves, golden["x"])
+    runs = [jaxpr_as_fun(rule(*names)(traced)) for names in RULES]
     targets = np.array([1, 3])
-    found = jax.jit(jax.grad(lambda x: run(*leaves, x)[0][np.arange(2), targets].sum()))(x)
+
+    def run(x: jax.Array) -> list[jax.Array]:
+        def total(x: jax.Array, run: Any) -> jax.Array:
+            score: jax.Array = run(*leaves, x)[0][np.arange(2), targets].sum()
+            return score
+
+        return [jax.grad(total)(x, run) for run in runs]
+
+    return dict(zip(RULES, at_once(run, golden["x"]), strict=True))
+
+
+@pytest.mark.parametrize("names", RULES, ids="-".join)
+def test_every_rule_against_zennit(names: Any, relevances: Any, golden: Any) -> None:
     expected = golden[f"relevance.{names[0] if len(names) == 1 else 'composite'}"]
-    for one, other in zip(found, expected, strict=True):
+    for one, other in zip(relevances[names], expected, strict=True):
         assert_close(one, other)
 
 
@@ -169,16 +186,26 @@ def placed(model: Any) -> Any:
     return model.with_parameters(weights)
 
 
+TWO = np.random.default_rng(3).normal(size=(2, 10, 10, 3)).astype(np.float32)
+
+
+@pytest.fixture(scope="module")
+def of_nnx(model_of: Any) -> Any:
+    """The relevance and the scores that all frameworks must come to."""
+    return explained(placed(model_of(OfNnx, SPEC)), TWO, np.array([1, 3]), rule("gamma"))
+
+
 @pytest.mark.filterwarnings("ignore:__array__ implementation:DeprecationWarning")
 @pytest.mark.parametrize("made", [OfLinen, of_function, of_keras])
 def test_every_framework_gives_the_same_relevance(
-    made: Any, model_of: Any, monkeypatch: Any
+    made: Any, of_nnx: Any, model_of: Any, monkeypatch: Any
 ) -> None:
     monkeypatch.setenv("KERAS_BACKEND", "jax")
-    x = np.random.default_rng(3).normal(size=(2, 10, 10, 3)).astype(np.float32)
-    targets = np.array([1, 3])
-    expected, scores = explained(placed(model_of(OfNnx, SPEC)), x, targets, rule("gamma"))
-    found, same = explained(placed(model_of(made, SPEC)), x, targets, rule("gamma"))
+    if made is of_keras:
+        importlib.import_module("keras")  # model_of keeps it from drawing weights, once it is there
+    expected, scores = of_nnx
+    model = placed(model_of(made, SPEC))
+    found, same = explained(model, TWO, np.array([1, 3]), rule("gamma"))
     np.testing.assert_allclose(same, scores, rtol=1e-4)
     assert_close(found, expected)
 
@@ -202,14 +229,21 @@ def test_the_network_runs_forward_as_it_was(small: Any) -> None:
             np.testing.assert_allclose(value, activations[path], rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize("name", ["gamma", "alpha_beta"])
-def test_relevance_does_not_depend_on_the_batch(name: str, small: Any) -> None:
-    x = np.random.default_rng(0).normal(size=(3, 24, 28, 3)).astype(np.float32)
-    targets = np.array([0, 4, 2])
-    together = np.asarray(explained(small, x, targets, rule(name))[0])
-    for i in range(3):
-        alone, _ = explained(small, x[i : i + 1], targets[i : i + 1], rule(name))
-        assert_close(together[i], alone[0], 1e-5)
+def test_relevance_does_not_depend_on_the_neighbours(small: Any) -> None:
+    """Nor on the place. On their number neither, see test_contract.py."""
+    x = np.random.default_rng(0).normal(size=(4, 24, 28, 3)).astype(np.float32)
+    targets = np.array([0, 4, 2, 1])
+
+    @jax.jit
+    def run(model: Any, x: jax.Array, targets: jax.Array) -> Any:
+        return [lrp(model, x, targets, rule(name))[0] for name in ("gamma", "alpha_beta")]
+
+    first, other = np.array([0, 1, 2]), np.array([3, 2, 0])
+    for one, two in zip(
+        *(run(small, x[some], targets[some]) for some in (first, other)), strict=True
+    ):
+        assert_close(two[1], one[2], 1e-5)
+        assert_close(two[2], one[0], 1e-5)
 
 
 @pytest.mark.parametrize(
@@ -244,9 +278,12 @@ def test_a_score_made_of_many_outputs_is_shared_out_among_them(
     assert_close(found, expected, 1e-3)
 
 
-def test_the_facts_tell_what_reached_the_pixels(run_method: Any, lenet: Any, digits: Any) -> None:
-    (group,) = run_method("lrp", "method.lrp.count=1", "method.lrp.rules=epsilon").blocks
-    scores = np.asarray(scored(lenet, lenet.spec.normalise(digits.pixels[:1])))
+def test_the_facts_tell_what_reached_the_pixels(
+    run_method: Any, averaged: Any, digits: Any
+) -> None:
+    keys = ("method.lrp.count=1", "method.lrp.rules=epsilon")
+    (group,) = run_method("lrp", *keys, model=averaged).blocks
+    scores = np.asarray(scored(averaged, averaged.spec.normalise(digits.pixels[:1])))
     heatmap = group.blocks[0]
     facts = dict(heatmap.facts)
     total = facts["sum of the map"]
@@ -262,12 +299,11 @@ def settings(*rules: Any) -> LRP:
     )  # fmt: skip
 
 
-def test_of_a_score_of_zero_all_reaches_the_pixels(small: Any) -> None:
-    zeros = small.with_parameters(
-        {k: jnp.asarray(np.zeros(v.shape, np.float32)) for k, v in small.parameters.items()}
-    )
+def test_of_a_score_of_zero_all_reaches_the_pixels(model_of: Any) -> None:
+    model = model_of(OfNnx, SPEC)
+    zeros = {k: jnp.asarray(np.zeros(v.shape, np.float32)) for k, v in model.parameters.items()}
     run = jax.jit(lambda m, x: settings("gamma").explain(m, x, jnp.array([0]), None, 1))
-    maps = run(zeros, np.ones((1, 24, 28, 3), np.float32))
+    maps = run(model.with_parameters(zeros), np.ones((1, 10, 10, 3), np.float32))
     assert not np.asarray(maps.values).any()
     assert maps.facts["share of the score that reached the pixels"] == 1
 
@@ -300,35 +336,20 @@ class Unruly(nnx.Module):
         return jnp.cumprod(self.conv1(x).mean(axis=(1, 2)), axis=1)
 
 
-def test_an_operation_without_a_rule_is_refused_by_name(model_of: Any) -> None:
-    model = model_of(Unruly, InputSpec(height=10, width=10, channels=1))
-    with pytest.raises(NotApplicableError, match="no rule for the operation cumprod"):
-        settings("epsilon").fitted(model)
-
-
-UNRULY = """
-import jax.numpy as jnp
-
-def net():
-    init = lambda key: {"conv1": {"w": jnp.full((784, 10), 0.01)}}
-    return init, lambda p, x: jnp.cumprod(x.reshape(len(x), -1) @ p["conv1"]["w"], axis=1)
-"""
-
-
-def test_it_is_refused_alone_and_skipped_in_a_list(
-    reportgen: Callable[..., tuple[int, str, str]], tmp_path: Path
+def test_an_operation_without_a_rule_is_refused_by_name_and_skipped_in_a_list(
+    model_of: Any, run_method: Any, lenet: Any, digits: Any, composed: Any
 ) -> None:
-    (tmp_path / "unruly.py").write_text(UNRULY)
-    network = (
-        "model=custom", "model.factory=unruly:net", "model.input.height=28", "model.input.width=28",
-        "model.input.channels=1", "weights=random",
-    )  # fmt: skip
-    code, _, err = reportgen(*network, "method=lrp", "report.dir=a")
-    assert code == 2
-    assert "lrp has no rule for the operation cumprod" in err
-    assert "integrated_gradients" in err
-    code, _, err = reportgen(*network, "method=[lrp,saliency]", "report.dir=b")
-    assert code == 0, err
-    lrp, saliency = json.loads((tmp_path / "b" / "results.json").read_text())["sections"]
-    assert "no rule for the operation cumprod" in lrp["skipped"]
-    assert saliency["skipped"] == ""
+    model = model_of(Unruly, lenet.spec)
+    with pytest.raises(NotApplicableError, match="no rule for the operation cumprod") as refused:
+        run_method("lrp", model=model)
+    assert "integrated_gradients" in refused.value.hint
+    config = read(composed("method=[lrp,saliency]"))
+    survey = Survey(model, digits, Engine.local(4))
+    one, other = (
+        prepare(name, chosen_methods(config, []), config=config, survey=survey)
+        for name in ("lrp", "saliency")
+    )
+    assert "no rule for the operation cumprod" in one.skipped
+    assert one.context is None
+    assert other.skipped == ""
+    assert other.context is not None

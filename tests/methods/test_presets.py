@@ -14,7 +14,7 @@ from reportgen.core.errors import ConfigError, NotApplicableError
 from reportgen.data.load import load_images
 from reportgen.methods.synthesis import presets
 
-FILTERS = ("method.filters.layers=conv2", "method.filters.units=[4,9]")
+FILTERS = ("method.filters.layers=conv2", "method.filters.units=[4,6]")
 
 
 def _one(result: Any, kind: type) -> Any:
@@ -50,8 +50,8 @@ LUCID = ("method.filters.preset=lucid", "method.filters.steps=2")
 
 
 @pytest.fixture(scope="module")
-def lucid(run_method: Callable[..., Any]) -> Any:
-    return run_method("filters", *FILTERS, *LUCID)
+def lucid(run_method: Callable[..., Any], averaged: Any) -> Any:
+    return run_method("filters", *FILTERS, *LUCID, model=averaged)
 
 
 def test_a_null_takes_the_preset_s_value_and_a_given_one_wins(lucid: Any) -> None:
@@ -69,12 +69,13 @@ def test_a_null_takes_the_preset_s_value_and_a_given_one_wins(lucid: Any) -> Non
     assert "tv weight" not in formula
     table = _one(result, Table)
     assert table.columns == ("unit", "score", "rank", "drawn", "start")
-    assert {row[0] for row in table.rows} == {4, 9}
+    assert {row[0] for row in table.rows} == {4, 6}
     assert table.rows[0][1] > table.rows[1][1]
 
 
-def test_the_script_s_numbers_are_said_too(run_method: Callable[..., Any]) -> None:
-    result = run_method("filters", *FILTERS, "method.filters.scales=1", "method.filters.steps=1")
+def test_the_script_s_numbers_are_said_too(run_method: Callable[..., Any], averaged: Any) -> None:
+    keys = ("method.filters.scales=1", "method.filters.steps=1")
+    result = run_method("filters", *FILTERS, *keys, model=averaged)
     assert _said(result) == {
         "preset": "keras_seed",
         "scales": "1",
@@ -89,9 +90,10 @@ def test_the_script_s_numbers_are_said_too(run_method: Callable[..., Any]) -> No
 
 
 def test_a_network_of_16_bits_is_said_and_climbs_too(
-    run_method: Callable[..., Any], lucid: Any
+    run_method: Callable[..., Any], lucid: Any, averaged: Any
 ) -> None:
-    half, whole = run_method("filters", *FILTERS, *LUCID, "engine.bfloat16=true"), lucid
+    bits = "engine.bfloat16=true"
+    half, whole = run_method("filters", *FILTERS, *LUCID, bits, model=averaged), lucid
     assert _said(half)["network"] == "in bfloat16"
     assert "network" not in _said(whole)
     ours, exact = (_one(result, Table).rows for result in (half, whole))
@@ -101,9 +103,12 @@ def test_a_network_of_16_bits_is_said_and_climbs_too(
     assert (scores[0] != scores[1]).all()
 
 
-def test_several_pictures_of_a_unit_lie_in_a_row(run_method: Callable[..., Any]) -> None:
-    more = ("method.filters.size=30", "method.filters.images=3")
-    result = run_method("filters", *FILTERS, *LUCID, *more)
+def test_several_pictures_of_a_unit_lie_in_a_row(
+    run_method: Callable[..., Any], averaged: Any
+) -> None:
+    keys = ("preset=keras_vis", "steps=2", "size=30", "images=3")
+    more = [f"method.filters.{key}" for key in keys]
+    result = run_method("filters", *FILTERS, *more, model=averaged)
     montage = _one(result, Montage)
     assert montage.tiles.shape == (6, 30, 30)
     assert montage.columns == 3

@@ -20,10 +20,11 @@ from reportgen.methods.synthesis.plan import Plan, begin, plan
 from reportgen.methods.synthesis.presets import ASCENTS, KINDS
 from reportgen.models.base import Model
 from reportgen.models.zoo.layers import Flatten, Relu
+from tests.at_once import at_once
 
 CHANNEL = Objective(kind="channel", path="conv2")
 CLASS = Objective(kind="class")
-STEPS = 60
+STEPS = 48  # of all that start alike: what draws the start and all views is compiled for as many
 
 
 def _plan(
@@ -72,11 +73,14 @@ def _made(
     )
 
 
-def _first(job: Plan, unit: int) -> jax.Array:
+def _first(job: Plan, unit: int) -> np.ndarray:
     """The parameters that a unit's picture begins from."""
-    key = procedure._keys(jax.random.key(0), jnp.array([unit]), 1)[0]
-    first = jax.random.split(key, 3)[0]
-    return begin(job.form.kind, job.form.size, first, job.start, job.amount)[None]
+
+    def run(key: jax.Array) -> jax.Array:
+        first = jax.random.split(procedure._keys(key, jnp.array([unit]), 1)[0], 3)[0]
+        return begin(job.form.kind, job.form.size, first, job.start, job.amount)[None]
+
+    return np.asarray(at_once(run, jax.random.key(0)))
 
 
 @pytest.fixture(scope="module")
@@ -84,22 +88,22 @@ def digits_cnn(opened: Callable[..., Any]) -> Any:
     return opened("model=digits_cnn")
 
 
-def test_keras_vis_by_hand(lenet: Model) -> None:
+def test_keras_vis_by_hand(averaged: Model) -> None:
     """Its loop in NumPy: penalties of 0..255 pixels, RMSprop of the gradient over its RMS."""
-    job = _plan(lenet, "keras_vis", CLASS, steps=6)
-    made = _made(lenet, job, [3])
+    job = _plan(averaged, "keras_vis", CLASS, steps=6)
+    made = _made(averaged, job, [3])
     first = _first(job, 3)
     np.testing.assert_allclose(first.mean(), 127.5, atol=2)
     np.testing.assert_allclose(first.std(), 0.05 * 255, rtol=0.05)
 
     def loss(x: jax.Array) -> jax.Array:
-        score = lenet.apply(lenet.spec.normalise(x))[0][0, 3]
+        score = averaged.apply(averaged.spec.normalise(x))[0][0, 3]
         norm = (x**6).sum() ** (1 / 6) / x.size
         here = x[:, :-1, :-1]
         variation = ((x[:, 1:, :-1] - here) ** 2 + (x[:, :-1, 1:] - here) ** 2).sum() / x.size
         return -score + 10 * norm + 10 * variation
 
-    x, cache = np.asarray(first), 0.0
+    x, cache = first, 0.0
     best, best_x = np.inf, x
     slope = jax.jit(jax.value_and_grad(loss))
     for _ in range(6):
@@ -114,11 +118,11 @@ def test_keras_vis_by_hand(lenet: Model) -> None:
     np.testing.assert_allclose(made.pictures[0], 255 * drawn.clip(0, 1), atol=0.5)
 
 
-def test_lucid_by_hand(lenet: Model) -> None:
+def test_lucid_by_hand(averaged: Model) -> None:
     """Five steps with one shift for all: padding and cropping written out, Optax's Adam."""
-    job = _plan(lenet, "lucid", steps=5, pad=6, jitter=(0, 0), zoom=(1.0,), rotate=(0.0,))
+    job = _plan(averaged, "lucid", steps=5, pad=6, jitter=(0, 0), zoom=(1.0,), rotate=(0.0,))
     assert job.form.canvas == (40, 40)
-    made = _made(lenet, job, [2])
+    made = _made(averaged, job, [2])
     x = _first(job, 2)
     rule = optax.adam(0.05)
 
@@ -138,13 +142,18 @@ def test_lucid_by_hand(lenet: Model) -> None:
         seen = model.activation("conv2", model.spec.normalise(drawn))
         return fourier.pictures(x, (28, 28, 1)), seen[0, ..., 2].mean()
 
-    expected, reached = run(lenet, x, made.pictures[0])
+    expected, reached = run(averaged, x, made.pictures[0])
     np.testing.assert_allclose(made.pictures[0], expected, atol=0.5)
     np.testing.assert_allclose(made.last[0, 0], reached, rtol=1e-4)
 
 
+# By lucid a class is recognised in its picture in test_presets.py.
 @pytest.mark.parametrize("network", ["lenet", pytest.param("digits_cnn", marks=pytest.mark.slow)])
-@pytest.mark.parametrize("objective", [CHANNEL, CLASS], ids=["channel", "class"])
+@pytest.mark.parametrize(
+    "objective",
+    [CHANNEL, pytest.param(CLASS, marks=pytest.mark.slow)],
+    ids=["channel", "class"],
+)
 def test_pictures_score_far_above_their_start_and_above_noise(
     network: str, objective: Objective, request: pytest.FixtureRequest
 ) -> None:
@@ -161,11 +170,10 @@ def test_pictures_score_far_above_their_start_and_above_noise(
     assert made.pictures.std() > 20
 
 
-# Their pieces are in test_ascent_pieces.py; by tf_keras_vis a neuron is climbed below.
-@pytest.mark.parametrize(
-    "preset",
-    ["keras_vis", *(pytest.param(p, marks=pytest.mark.slow) for p in ("tf_keras_vis", "maco"))],
-)
+# By keras_vis a picture is followed step by step above, by tf_keras_vis a neuron's is climbed
+# below; the pieces of all are in test_ascent_pieces.py.
+@pytest.mark.slow
+@pytest.mark.parametrize("preset", ["keras_vis", "tf_keras_vis", "maco"])
 def test_other_procedures_climb_too(preset: str, lenet: Model, digits: Any) -> None:
     few: dict[str, Any] = {
         # Its penalties are made for VGG16's logits, and LeNet's are a tenth of those.
@@ -179,7 +187,7 @@ def test_other_procedures_climb_too(preset: str, lenet: Model, digits: Any) -> N
 
 
 def test_a_picture_depends_on_nothing_but_its_unit_and_key(lenet: Model) -> None:
-    job = _plan(lenet, "lucid", steps=5)
+    job = _plan(lenet, "lucid", steps=STEPS)
     base = _made(lenet, job, [1, 5, 7])
     np.testing.assert_array_equal(_made(lenet, job, [1, 5, 7]).pictures, base.pictures)
     mixed = _made(lenet, job, [7, 2, 5])
@@ -191,10 +199,10 @@ def test_a_picture_depends_on_nothing_but_its_unit_and_key(lenet: Model) -> None
 
 
 def test_one_compilation_serves_units_keys_and_numbers(lenet: Model) -> None:
-    _made(lenet, _plan(lenet, "lucid", steps=5), [1, 2])
+    _made(lenet, _plan(lenet, "lucid", steps=STEPS), [1, 2])
     before = compilations()
-    _made(lenet, _plan(lenet, "lucid", steps=7, step_size=0.1), [4], seed=3)
-    assert compilations() == before + 1  # the views of so many steps are drawn at once
+    _made(lenet, _plan(lenet, "lucid", steps=STEPS, step_size=0.1), [4], seed=3)
+    assert compilations() == before
 
 
 def test_images_of_one_unit_differ_where_diversity_asks_for_it(lenet: Model) -> None:
@@ -218,8 +226,8 @@ def test_a_direction_is_climbed_and_an_axis_is_its_channel(lenet: Model) -> None
     channels = lenet.layer("conv2").shape[-1]
     axes = np.eye(channels, dtype=np.float32)
     along = Objective(kind="direction", path="conv2")
-    one = _made(lenet, _plan(lenet, "lucid", along, steps=5), [2], vectors=axes)
-    other = _made(lenet, _plan(lenet, "lucid", steps=5), [2])
+    one = _made(lenet, _plan(lenet, "lucid", along, steps=STEPS), [2], vectors=axes)
+    other = _made(lenet, _plan(lenet, "lucid", steps=STEPS), [2])
     np.testing.assert_allclose(one.pictures, other.pictures, atol=0.5)
     both = (axes[2] + axes[9])[None]
     made = _made(lenet, _plan(lenet, "lucid", along, steps=STEPS), [0], vectors=both)
@@ -271,11 +279,11 @@ def test_a_unit_that_nothing_reaches_is_led_to_its_response(model_of: Any) -> No
     known = {"conv.kernel": jnp.ones((3, 3, 1, 1)), "conv.bias": jnp.array([-6.0])}
     model = model.with_parameters({**model.parameters, **known})
     relu = Objective(kind="channel", path="relu")
-    common = {"size": 8, "steps": 20, "pad": 0, "jitter": (0, 0), "rotate": (0.0,)}
-    plain = _made(model, _plan(model, "lucid", relu, redirect=0, **common), [0])
+    common = {"size": 8, "steps": 20, "step_size": 8.0, "tv_weight": 0.0, "lp_weight": 0.0}
+    plain = _made(model, _plan(model, "keras_vis", relu, redirect=0, **common), [0])
     assert not plain.moved.any()
     assert plain.last[0, 0] == 0
-    led = _made(model, _plan(model, "lucid", relu, redirect=16, **common), [0])
+    led = _made(model, _plan(model, "keras_vis", relu, redirect=16, **common), [0])
     assert led.moved.all()
     assert led.last[0, 0] > 0.05
 

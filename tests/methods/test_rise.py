@@ -13,6 +13,16 @@ from reportgen.methods.rise import mask, rise
 KEY = jax.random.key(5)
 
 
+MASKS = 13
+
+
+@jax.jit
+def _rise(model: Any, image: jax.Array, target: Any) -> Any:
+    return rise(
+        model, image, target, KEY, masks=MASKS, cells=5, share=0.4, probability=True, batch=4
+    )
+
+
 def _masks(count: int) -> np.ndarray:
     """(count, 28, 28), as ``rise`` draws them."""
     one = jax.jit(lambda n: mask(jax.random.fold_in(KEY, n), (28, 28), 5, 0.4))
@@ -23,16 +33,13 @@ def test_the_map_is_the_mean_mask_weighted_by_the_probability(
     lenet: Any, digits: Any, numpy_lenet: Any
 ) -> None:
     image = lenet.spec.normalise(digits.pixels[0])
-    choices = {"masks": 13, "cells": 5, "share": 0.4, "probability": True, "batch": 4}
-    got, agreement = jax.jit(lambda m, i: rise(m, i, jnp.int32(3), KEY, **choices))(
-        lenet, jnp.asarray(image)
-    )
+    got, agreement = _rise(lenet, image, np.int32(3))
     halves = np.zeros((2, 28, 28))
-    for n, drawn in enumerate(_masks(13)):
+    for n, drawn in enumerate(_masks(MASKS)):
         scores = numpy_lenet(image.astype(np.float64) * drawn[..., None])["ip2"]
         seen = np.exp(scores - scores.max())
         halves[n % 2] += seen[3] / seen.sum() * drawn
-    np.testing.assert_allclose(got, halves.sum(axis=0) / (13 * 0.4), rtol=1e-3, atol=1e-6)
+    np.testing.assert_allclose(got, halves.sum(axis=0) / (MASKS * 0.4), rtol=1e-3, atol=1e-6)
     expected = np.corrcoef(halves[0].ravel(), halves[1].ravel())[0, 1]
     np.testing.assert_allclose(agreement, expected, rtol=1e-3)
 
@@ -70,10 +77,8 @@ def test_a_mask_by_loops() -> None:
 def test_over_all_classes_the_maps_sum_to_the_mean_mask(lenet: Any, digits: Any) -> None:
     """Since behind every mask the probabilities sum to one."""
     image = lenet.spec.normalise(digits.pixels[1])
-    choices = {"masks": 12, "cells": 5, "share": 0.4, "probability": True, "batch": 4}
-    run = jax.jit(lambda m, i, t: rise(m, i, t, KEY, **choices)[0])
-    total = sum(np.asarray(run(lenet, image, target)) for target in range(10))
-    np.testing.assert_allclose(total, _masks(12).mean(axis=0) / 0.4, rtol=1e-4, atol=1e-5)
+    total = sum(np.asarray(_rise(lenet, image, np.int32(target))[0]) for target in range(10))
+    np.testing.assert_allclose(total, _masks(MASKS).mean(axis=0) / 0.4, rtol=1e-4, atol=1e-5)
 
 
 def test_masks_are_smooth_and_as_open_as_asked() -> None:

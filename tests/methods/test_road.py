@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from reportgen.core.errors import ConfigError
 from reportgen.methods.faithfulness import BLOB, RANDOM, generator
 from reportgen.methods.road import imputed
 
@@ -118,9 +119,8 @@ def test_on_centred_digits_a_blob_is_hard_to_beat_and_noise_gains_nothing(
     assert set(dict(result.evidence["saliency", 3])) == {"ROAD (controls)"}
 
 
-def test_a_wrong_percentile_is_refused(reportgen: Any) -> None:
-    code, _, error = reportgen("method=[saliency,road]", "method.road.percentiles=[0,50]")
-    assert code == 2
-    assert "method.road.percentiles.0: expected greater than or equal to 1" in " ".join(
-        error.split()
-    )
+def test_a_wrong_percentile_is_refused(run_method: Any) -> None:
+    with pytest.raises(
+        ConfigError, match=r"road\.percentiles\.0: expected greater than or equal to 1"
+    ):
+        run_method("road", "method.road.percentiles=[0,50]", maps={})

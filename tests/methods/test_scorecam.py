@@ -16,6 +16,7 @@ from flax import nnx
 from reportgen.core.errors import ConfigError, NotApplicableError
 from reportgen.methods.class_activation import enlarge
 from reportgen.methods.scorecam import scorecam
+from tests.at_once import at_once
 from tests.methods.small_networks import SPEC, TARGETS, WEIGHTS, Small, X
 from tests.peers.classic import carried, picture
 
@@ -34,15 +35,7 @@ def activations(network: Any) -> dict[str, np.ndarray]:
     return {name: np.asarray(a, np.float64) for name, a in run(network, X).items()}
 
 
-def computed(network: Any, layer: str, x: Any = X, targets: Any = TARGETS, **changed: Any) -> Any:
-    keys: dict[str, Any] = {"weight": "probability", "channels": None, "resize": "bilinear"}
-    keys |= {"batch": 4} | changed
-
-    @jax.jit
-    def run(model: Any, x: jax.Array, targets: jax.Array) -> jax.Array:
-        return scorecam(model, x, targets, model.activation(layer, x), **keys)
-
-    return run(network, x, targets)
+CHOICES: dict[str, Any] = {"resize": "bilinear", "batch": 4}
 
 
 @partial(jax.jit, static_argnums=1)
@@ -77,33 +70,49 @@ def by_loops(
     return np.stack(made)
 
 
-@pytest.mark.parametrize(
-    ("layer", "weight", "channels"),
-    [
-        ("conv1", "probability", None),
-        ("conv1", "channels", 3),
-        ("conv2", "probability", 3),
-        ("conv2", "channels", None),
-    ],
-)
+CASES = [
+    ("conv1", "probability", None),
+    ("conv1", "channels", 3),
+    ("conv2", "probability", 3),
+    ("conv2", "channels", None),
+]
+
+
+@pytest.fixture(scope="module")
+def found(network: Any) -> dict[Any, np.ndarray]:
+    """Maps by layer, weight and number of channels; those of the peers too."""
+    cases = [*CASES, ("conv1", "channels", None)]
+
+    def run(model: Any, x: jax.Array) -> list[jax.Array]:
+        activations = model.apply(x)[1]
+        return [
+            scorecam(
+                model, x, TARGETS, activations[layer], weight=weight, channels=channels, **CHOICES
+            )
+            for layer, weight, channels in cases
+        ]
+
+    return dict(zip(cases, at_once(run, network, X), strict=True))
+
+
+@pytest.mark.parametrize(("layer", "weight", "channels"), CASES)
 def test_against_loops(
-    layer: str, weight: str, channels: int | None, network: Any, activations: Any
+    layer: str, weight: str, channels: int | None, network: Any, activations: Any, found: Any
 ) -> None:
-    found = computed(network, layer, weight=weight, channels=channels)
     expected = by_loops(network, layer, activations[layer], weight, channels)
     assert expected.max() > 0.1
-    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(found[layer, weight, channels], expected, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(
     ("file", "name", "weight"),
     [("keras", "small/scorecam", "probability"), ("torch", "small/score_cam", "channels")],
 )
-def test_against_peers(file: str, name: str, weight: str, network: Any) -> None:
+def test_against_peers(file: str, name: str, weight: str, found: Any) -> None:
     """tf-keras-vis and pytorch-grad-cam, at a layer of the input's size: enlarging differs."""
     with np.load(GOLDENS / f"class_activation_{file}.npz") as arrays:
         theirs = arrays[name]
-    ours = np.asarray(computed(network, "conv1", weight=weight))
+    ours = found["conv1", weight, None]
     assert theirs.max() > 0
     assert np.abs(ours - theirs).max() <= 1e-4 * theirs.max()
 
@@ -145,19 +154,32 @@ def test_squeezenet_against_tf_keras_vis(
 
 def test_over_all_classes_the_maps_sum_to_the_activation(network: Any, activations: Any) -> None:
     """Since behind every mask the probabilities sum to one; of rectified maps nothing is cut."""
-    x = np.repeat(np.asarray(X[:1]), 5, axis=0)
-    total = np.asarray(computed(network, "conv2", x, np.arange(5))).sum(axis=0)
-    maps = activations["conv2"][0]
-    varying = maps[..., maps.max(axis=(0, 1)) > maps.min(axis=(0, 1))]
+    maps = np.float32(activations["conv2"][:1])
+    each = {"weight": "probability", "channels": None, **CHOICES}
+
+    def run(model: Any, x: jax.Array, maps: jax.Array) -> jax.Array:
+        total: jax.Array = scorecam(model, x, jnp.arange(5), maps, **each).sum(axis=0)
+        return total
+
+    total = at_once(run, network, np.repeat(X[:1], 5, axis=0), maps.repeat(5, axis=0))
+    varying = maps[0][..., maps[0].max(axis=(0, 1)) > maps[0].min(axis=(0, 1))]
     np.testing.assert_allclose(total, varying.sum(axis=-1), rtol=1e-4, atol=1e-5)
 
 
-def test_no_batch_and_no_neighbour_changes_a_map(network: Any) -> None:
-    together = np.asarray(computed(network, "conv2", channels=3))
-    for batch in (1, 100):
-        for i in range(len(X)) if batch == 1 else [1]:
+def test_no_batch_and_no_neighbour_changes_a_map(
+    network: Any, activations: Any, found: dict[Any, np.ndarray]
+) -> None:
+    @partial(jax.jit, static_argnames="batch")
+    def run(model: Any, x: jax.Array, targets: jax.Array, maps: jax.Array, batch: int) -> Any:
+        each = {"weight": "probability", "channels": 3, "resize": "bilinear"}
+        return scorecam(model, x, targets, maps, batch=batch, **each)
+
+    maps = np.float32(activations["conv2"])
+    for batch, images in ((1, range(len(X))), (100, [1])):
+        for i in images:
             some = slice(i, i + 1)
-            alone = computed(network, "conv2", X[some], TARGETS[some], channels=3, batch=batch)
+            alone = run(network, X[some], TARGETS[some], maps[some], batch=batch)
+            together = found["conv2", "probability", 3]
             np.testing.assert_allclose(alone[0], together[i], rtol=1e-4, atol=1e-6)
 
 
@@ -199,19 +221,21 @@ def _walk(jaxpr: Any) -> Any:
                     yield from _walk(body)
 
 
-def test_constant_channels_say_nothing(network: Any, activations: Any) -> None:
+def test_constant_channels_say_nothing(
+    network: Any, activations: Any, found: dict[Any, np.ndarray]
+) -> None:
     activation = np.float32(activations["conv2"])
     more = np.concatenate([activation, np.full((3, 6, 6, 2), 7, np.float32)], axis=-1)
 
     @partial(jax.jit, static_argnames="weight")
     def run(model: Any, maps: jax.Array, weight: Any) -> jax.Array:
-        keys: dict[str, Any] = {"channels": None, "resize": "bilinear", "batch": 8}
-        return scorecam(model, X, TARGETS, maps, weight=weight, **keys)
+        return scorecam(model, X, TARGETS, maps, weight=weight, channels=None, **CHOICES)
 
-    for weight in ("probability", "channels"):
-        found, without = (run(network, maps, weight) for maps in (more, activation))
-        np.testing.assert_allclose(found, without, rtol=1e-5, atol=1e-6)
-    assert not np.asarray(run(network, np.ones_like(activation), "probability")).any()
+    without = found["conv2", "channels", None]
+    np.testing.assert_allclose(run(network, more, "channels"), without, rtol=1e-5, atol=1e-6)
+    assert not np.asarray(run(network, np.ones_like(more), "channels")).any()
+    # As probabilities each channel has a weight of its own, so that none can take from another.
+    assert not np.asarray(run(network, np.ones_like(more), "probability")).any()
 
 
 def test_more_channels_than_there_are_is_refused(run_method: Any) -> None:
@@ -237,7 +261,7 @@ def test_one_score_has_no_probability(
         run_method("scorecam", model=model)
 
 
-def test_the_caption_counts_channels(run_method: Any) -> None:
+def test_the_caption_counts_channels(run_method: Any, averaged: Any) -> None:
     overrides = ("method.scorecam.count=1", "method.scorecam.channels=6")
-    (group,) = run_method("scorecam", *overrides).blocks
-    assert "6 of 50 channels" in group.blocks[0].caption.detail
+    (group,) = run_method("scorecam", *overrides, model=averaged).blocks
+    assert "6 of 8 channels" in group.blocks[0].caption.detail

@@ -12,6 +12,7 @@ import pytest
 from reportgen.core.errors import ConfigError
 from reportgen.methods.saliency import saliency
 from reportgen.methods.smoothgrad import SmoothGrad, sample_noise
+from tests.at_once import at_once
 from tests.methods.polynomial import Polynomial
 
 MODEL: Any = Polynomial(3)
@@ -26,9 +27,31 @@ def method(**changed: Any) -> SmoothGrad:
     return SmoothGrad(count=1, target="predicted", opacity=0.5, percentile=99, **(values | changed))
 
 
-def explained(**changed: Any) -> np.ndarray:
-    run = jax.jit(lambda x, keys: method(**changed).explain(MODEL, x, TARGETS, keys, 2).values)
-    return np.asarray(run(X, KEYS))
+VARIANTS = ("plain", "signed", "squared", "vargrad")
+UNITS = ("range", "absolute")
+
+
+def keys_of(variant: str) -> dict[str, Any]:
+    return {"magnitude": False} if variant == "signed" else {"variant": variant}
+
+
+@pytest.fixture(scope="module")
+def explained() -> dict[Any, np.ndarray]:
+    """What every variant makes, by each unit of noise and without noise (unit None)."""
+
+    def run(x: jax.Array, keys: jax.Array) -> dict[Any, jax.Array]:
+        def values(**changed: Any) -> jax.Array:
+            made: jax.Array = method(**changed).explain(MODEL, x, TARGETS, keys, 2).values
+            return made
+
+        made = {
+            f"{v} {unit}": values(noise_unit=unit, **keys_of(v)) for v in VARIANTS for unit in UNITS
+        }
+        quiet = {f"{v} quiet": values(noise=0.0, **keys_of(v)) for v in VARIANTS}
+        return {**made, **quiet, "gradient": saliency(MODEL, x, TARGETS)}
+
+    made: dict[Any, np.ndarray] = at_once(run, X, KEYS)
+    return made
 
 
 @pytest.fixture(scope="module")
@@ -54,8 +77,10 @@ RANGES = X.max(axis=(1, 2, 3)) - X.min(axis=(1, 2, 3))
 
 
 @pytest.mark.parametrize(("unit", "deviation"), [("range", 0.1 * RANGES), ("absolute", [0.1, 0.1])])
-@pytest.mark.parametrize("variant", ["plain", "signed", "squared", "vargrad"])
-def test_against_numpy(variant: str, unit: str, deviation: Any, noises: np.ndarray) -> None:
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_against_numpy(
+    variant: str, unit: str, deviation: Any, noises: np.ndarray, explained: dict[Any, np.ndarray]
+) -> None:
     g = gradients(noises, np.asarray(deviation, np.float64))
     expected = {
         "plain": np.abs(g.mean(axis=0)).max(axis=-1),
@@ -63,21 +88,20 @@ def test_against_numpy(variant: str, unit: str, deviation: Any, noises: np.ndarr
         "squared": (g**2).mean(axis=0).max(axis=-1),
         "vargrad": g.var(axis=0).max(axis=-1),
     }[variant]
-    keys = {"magnitude": False} if variant == "signed" else {"variant": variant}
-    got = explained(noise_unit=unit, **keys)
-    np.testing.assert_allclose(got, expected, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(explained[f"{variant} {unit}"], expected, rtol=1e-4, atol=1e-5)
 
 
-def test_without_noise_it_is_the_plain_gradient() -> None:
-    plain = np.asarray(jax.jit(lambda x: saliency(MODEL, x, TARGETS))(X))
-    np.testing.assert_allclose(explained(noise=0.0), plain, rtol=1e-6)
-    np.testing.assert_allclose(explained(noise=0.0, variant="squared"), plain**2, rtol=1e-5)
-    np.testing.assert_array_equal(explained(noise=0.0, variant="vargrad"), 0 * plain)
+def test_without_noise_it_is_the_plain_gradient(explained: dict[Any, np.ndarray]) -> None:
+    plain = explained["gradient"]
+    np.testing.assert_allclose(explained["plain quiet"], plain, rtol=1e-6)
+    np.testing.assert_allclose(explained["squared quiet"], plain**2, rtol=1e-5)
+    np.testing.assert_array_equal(explained["vargrad quiet"], 0 * plain)
 
 
-def test_without_noise_it_is_saliency_of_a_network(run_method: Any) -> None:
-    one = run_method("smoothgrad", "method.smoothgrad.noise=0", "method.smoothgrad.samples=3")
-    other = run_method("saliency")
+def test_without_noise_it_is_saliency_of_a_network(run_method: Any, averaged: Any) -> None:
+    keys = ("method.smoothgrad.noise=0", "method.smoothgrad.samples=3")
+    one = run_method("smoothgrad", *keys, model=averaged)
+    other = run_method("saliency", model=averaged)
     assert len(one.explained.maps) == 6
     np.testing.assert_allclose(one.explained.maps, other.explained.maps, rtol=1e-4, atol=1e-6)
 
@@ -101,12 +125,13 @@ def test_noise_is_normal_and_new_in_each_sample_and_image() -> None:
 
 
 @pytest.mark.parametrize("variant", ["plain", "squared", "vargrad"])
-def test_the_caption_says_what_was_computed(variant: str, run_method: Any) -> None:
+def test_the_caption_says_what_was_computed(variant: str, run_method: Any, averaged: Any) -> None:
     (group,) = run_method(
         "smoothgrad",
         f"method.smoothgrad.variant={variant}",
         "method.smoothgrad.count=1",
         "method.smoothgrad.samples=3",
+        model=averaged,
     ).blocks
     (heatmap,) = group.blocks
     paper = {"plain": "Smilkov", "squared": "Hooker", "vargrad": "Adebayo"}[variant]
@@ -115,10 +140,10 @@ def test_the_caption_says_what_was_computed(variant: str, run_method: Any) -> No
     assert heatmap.low == heatmap.map.min()
 
 
-def test_with_sign_it_is_drawn_around_zero(run_method: Any) -> None:
+def test_with_sign_it_is_drawn_around_zero(run_method: Any, averaged: Any) -> None:
+    keys = ("magnitude=false", "count=1", "samples=3")
     (group,) = run_method(
-        "smoothgrad",
-        *(f"method.smoothgrad.{key}" for key in ("magnitude=false", "count=1", "samples=3")),
+        "smoothgrad", *(f"method.smoothgrad.{key}" for key in keys), model=averaged
     ).blocks
     (heatmap,) = group.blocks
     assert heatmap.low == -heatmap.high < 0

@@ -27,7 +27,8 @@ from reportgen.methods.units import UnitCards
 
 MINE = "method.units"
 PLAIN = f"{MINE}.synthesis=null"
-KEYS = ("layers=conv2", f"{MINE}.units=[3,41]", f"{MINE}.keep=5", PLAIN)
+# 200 images leave a last batch of 4.
+KEYS = ("layers=conv2", "engine.batch=7", f"{MINE}.units=[3,41]", f"{MINE}.keep=5", PLAIN)
 
 
 class Pixels(np.ndarray):
@@ -55,7 +56,7 @@ def maps(lenet: Any, digits: Any) -> dict[str, np.ndarray]:
 def test_the_leaders_are_those_of_all_images(
     run_method: Any, digits: Any, maps: dict[str, np.ndarray]
 ) -> None:
-    (block,) = cards(run_method("units", *KEYS, "engine.batch=7"))
+    (block,) = cards(run_method("units", *KEYS))
     assert (block.layer, block.count, block.indices.tolist()) == ("conv2", 50, [3, 41])
     assert block.crop_size == (14, 14)
     for row, unit in enumerate((3, 41)):
@@ -173,57 +174,58 @@ def test_a_dense_layers_images_are_whole(run_method: Any, digits: Any) -> None:
     assert (np.asarray(digits.labels)[chosen] == 4).all()
 
 
-@pytest.mark.parametrize("path", ["conv2", "ip2"])
-def test_a_unit_s_picture_is_the_one_that_filters_makes(run_method: Any, path: str) -> None:
+def test_a_unit_s_picture_is_the_one_that_filters_makes(run_method: Any, averaged: Any) -> None:
     """The same preset, seed and unit give the same picture, whatever else is drawn beside it."""
-    same = {"preset": "lucid", "objective": "neuron", "steps": 3}
-    chosen = (f"layers={path}", "seed=5", "engine.batch=16")
+    same = {"preset": "tf_keras_vis", "objective": "neuron", "steps": 3}
+    chosen = ("layers=[conv2,out]", "seed=5", "engine.batch=16")
     filters = run_method(
         "filters",
         *chosen,
-        f"method.filters.layers={path}",
-        "method.filters.units=[3,8,1,9]",
+        "method.filters.units=[3,6,1,5]",
+        "method.filters.layers=[conv2,out]",
         *(f"method.filters.{key}={value}" for key, value in same.items()),
+        model=averaged,
     )
-    (theirs,) = (block for block in filters.blocks[0].blocks if isinstance(block, Montage))
-    units = [int(label.split(",")[0].removeprefix("unit ")) for label in theirs.labels]
     ours = run_method(
         "units",
         *chosen,
-        f"{MINE}.units=[8,3]",
+        f"{MINE}.units=[6,3]",
         *(f"{MINE}.synthesis.{key}={value}" for key, value in same.items()),
+        model=averaged,
     )
-    (block,) = cards(ours)
-    assert block.pictures is not None
-    for unit, picture in zip((8, 3), block.pictures, strict=True):
-        expected = np.floor(theirs.tiles[units.index(unit)] + 0.5)
-        if path == "conv2":  # twice its receptive field of 14 x 14, in the middle of 84 x 84
-            expected = expected[28:56, 28:56]
-        np.testing.assert_array_equal(picture[..., 0], expected)
-    assert theirs.caption.formula in block.caption.formula
-    assert "method.units.layers=[" + path in block.caption.override
     assert isinstance(ours.blocks[-1], KeyValues)
     assert dict(ours.blocks[-1].pairs) == dict(filters.blocks[-1].pairs)
-    assert block.pictures.std() > 1
-    assert np.abs(np.diff(block.pictures.astype(int), axis=0)).max() > 10
+    for block, group in zip(cards(ours), filters.blocks[:-1], strict=True):
+        (theirs,) = (part for part in group.blocks if isinstance(part, Montage))
+        units = [int(label.split(",")[0].removeprefix("unit ")) for label in theirs.labels]
+        assert block.pictures is not None
+        for unit, picture in zip((6, 3), block.pictures, strict=True):
+            expected = np.floor(theirs.tiles[units.index(unit)] + 0.5)
+            if block.layer == "conv2":  # twice its receptive field of 7 x 7, in the middle of 28
+                expected = expected[7:21, 7:21]
+            np.testing.assert_array_equal(picture[..., 0], expected)
+        assert theirs.caption.formula in block.caption.formula
+        assert f"method.units.layers=[{block.layer}" in block.caption.override
+        assert block.pictures.std() > 1
+        assert np.abs(np.diff(block.pictures.astype(int), axis=0)).max() > 10
 
 
-def test_all_is_compiled_once_and_nothing_for_no_pictures(run_method: Any) -> None:
+def test_all_is_compiled_once_and_nothing_for_no_pictures(run_method: Any, averaged: Any) -> None:
     def grown(*keys: str) -> int:
         before = compilations()
-        run_method("units", "layers=conv2", *keys)
+        run_method("units", "layers=conv2", *keys, model=averaged)
         return compilations() - before
 
     # Batches that no other test has; 200 images leave a last one of 5.
     keys = ("engine.batch=13", f"{MINE}.units=[5,6,7]")
     assert grown(*keys, PLAIN) == 1
-    size = (f"{MINE}.synthesis.size=37", f"{MINE}.synthesis.steps=2")
+    size = [f"{MINE}.synthesis.{key}" for key in ("preset=keras_vis", "size=37", "steps=2")]
     assert grown(*keys, *size) == 3  # the first pictures, the steps, and the last ones
-    assert grown("engine.batch=13", f"{MINE}.units=[5,6,40]", "seed=2", *size) == 1
+    assert grown(*keys, "seed=2", *size) == 0
 
 
 def test_dense_layers_have_no_picture_where_the_preset_takes_maps_alone(
-    run_method: Any, monkeypatch: pytest.MonkeyPatch
+    run_method: Any, averaged: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     counts: list[int] = []
     original = UnitCards.run
@@ -236,26 +238,28 @@ def test_dense_layers_have_no_picture_where_the_preset_takes_maps_alone(
     seed = {"preset": "keras_seed", "objective": "channel", "start": 0.0, "steps": 9, "scales": 1}
     result = run_method(
         "units",
-        "layers=[conv2,ip2]",
-        f"{MINE}.units=[3,8]",
+        "layers=[conv2,out]",
+        f"{MINE}.units=[3,6]",
         *(f"{MINE}.synthesis.{key}={value}" for key, value in seed.items()),
+        model=averaged,
     )
     conv, dense = cards(result)
     assert conv.pictures is not None
     assert conv.climbed == "the mean rectified activation"
     assert dense.pictures is None
     (note,) = (block for block in result.blocks[1].blocks if isinstance(block, Text))
-    assert note.text.startswith("No synthesised pictures: ip2 (dense) has no maps, and the")
+    assert note.text.startswith("No synthesised pictures: out (dense) has no maps, and the")
     # Images and units are counted, those without a picture too.
     assert counts[0] == -(200 + 2 * 2)
     assert sum(counts) == 0
 
 
-def test_a_unit_that_nothing_drives_has_no_picture(run_method: Any, lenet: Any) -> None:
-    kernel = np.array(lenet.parameters["conv2.kernel"])
+def test_a_unit_that_nothing_drives_has_no_picture(run_method: Any, averaged: Any) -> None:
+    kernel = np.array(averaged.parameters["conv2.kernel"])
     kernel[..., 3] = 0
-    model = lenet.with_parameters({**lenet.parameters, "conv2.kernel": jnp.asarray(kernel)})
-    keys = (f"{MINE}.units=[3,4]", f"{MINE}.synthesis.steps=3")
+    model = averaged.with_parameters({**averaged.parameters, "conv2.kernel": jnp.asarray(kernel)})
+    made = [f"{MINE}.synthesis.{key}" for key in ("preset=keras_vis", "steps=3")]
+    keys = (f"{MINE}.units=[3,4]", *made)
     (block,) = cards(run_method("units", "layers=conv2", *keys, model=model))
     assert np.isnan(block.score).tolist() == [True, False]
 
@@ -282,6 +286,8 @@ def marked(model_of: Any, lenet: Any, run_method: Any) -> dict[str, Units]:
     """Units of a network in which some are dead, silent or repeated, by layer."""
     model = model_of(Rectified, lenet.spec, classes=lenet.classes)
     weights = {name: np.array(value) for name, value in model.parameters.items()}
+    for name in ("norm1.bias", "conv2.bias"):
+        weights[name][:] = 0.5  # so that no other unit is dead by chance
     weights["norm1.bias"][2] = -1e3
     for name in ("conv2", "conv3", "depth"):
         weights[f"{name}.bias"][4] = -1e6
@@ -441,7 +447,7 @@ def test_memory_does_not_grow_with_the_images(
     def measured(count: int) -> int:
         nonlocal pixels
         pixels = Endless(count)
-        run_method("units", *KEYS, "engine.batch=8")
+        run_method("units", *KEYS)
         return peak
 
     def swapped(self: UnitCards, context: Context) -> Result:
@@ -462,7 +468,7 @@ def test_memory_does_not_grow_with_the_images(
         few, many = measured(32), measured(256)
     finally:
         tracemalloc.stop()
-    assert pixels.most == 8
+    assert pixels.most == 7
     # 224 more images are 0.7 MB, and two units' responses 0.1 MB.
     assert many - few < 10_000
 
@@ -480,8 +486,8 @@ def test_batches_do_not_matter() -> None:
     found[35, 1, 3] = 1000
     together, apart = Leaders.none(3, 4), Leaders.none(3, 4)
     led(together, found, 0)
-    for start in range(0, 40, 3):
-        led(apart, found[start : start + 3], start)
+    for start in range(0, 40, 8):
+        led(apart, found[start : start + 8], start)
     for name in ("values", "images", "places", "bound"):
         np.testing.assert_array_equal(getattr(together, name), getattr(apart, name))
     np.testing.assert_array_equal(together.counts, apart.counts)
