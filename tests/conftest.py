@@ -144,6 +144,8 @@ def composed() -> Callable[..., DictConfig]:
     Hydra takes longer for that than most networks here take to be opened.
     """
 
+    groups = {path.name for path in conf_dir().iterdir() if path.is_dir()}
+
     @cache
     def of_files(*chosen: str) -> DictConfig:
         with initialize_config_dir(str(conf_dir()), version_base="1.3"):
@@ -151,8 +153,9 @@ def composed() -> Callable[..., DictConfig]:
 
     def make(*overrides: str) -> DictConfig:
         parsed = OverridesParser.create().parse_overrides(list(overrides))
-        values = [one for one in parsed if "." in one.key_or_group]
-        node = deepcopy(of_files(*(one.input_line for one in parsed if one not in values)))
+        files = [one for one in parsed if one.key_or_group.partition("/")[0] in groups]
+        values = [one for one in parsed if one not in files]
+        node = deepcopy(of_files(*(one.input_line for one in files)))
         ConfigLoaderImpl._apply_overrides_to_config(values, node)
         return node
 
