@@ -132,7 +132,7 @@ def drawn_convolution(random: np.random.Generator) -> tuple[Function, np.ndarray
 
 
 @pytest.mark.parametrize(
-    "first", [0, 8, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(16, 40, 8))]
+    "first", [0, *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 40, 8))]
 )
 def test_convolutions_of_any_kind(first: int) -> None:
     """Eight of them, each by its seed."""
@@ -185,7 +185,7 @@ def test_few_products_for_many_channels(
     rows = sizes[0] + sum(padding[0]) - 2
     loops = set(re.findall(r"length=(\d+)", str(products)))  # the sixteen products are one
     assert len(loops) == 1 + (banded and rows > 2)
-    if not banded:
+    if seed == 0 and not banded:
         lowering = lowered_function(run, *arguments)
 
         def lowered_steepness(x: jax.Array, w: jax.Array) -> jax.Array:
