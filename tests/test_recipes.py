@@ -6,10 +6,13 @@ import json
 import os
 import re
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
+
+from tests.drawn import drawn
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # read by Keras when it is first imported
 
@@ -57,7 +60,11 @@ def save_linen(folder: Path) -> None:
     import orbax.checkpoint as ocp
     from digits_linen import ResNet  # type: ignore[import-not-found]
 
-    variables = ResNet(width=16).init(jax.random.key(1), np.zeros((1, 28, 28, 1)), train=False)
+    image = np.zeros((1, 28, 28, 1), np.float32)
+    shapes = jax.eval_shape(partial(ResNet(width=16).init, train=False), jax.random.key(1), image)
+    paths, tree = jax.tree_util.tree_flatten_with_path(shapes)
+    named = drawn({jax.tree_util.keystr(path, simple=True, separator="."): v for path, v in paths})
+    variables = tree.unflatten(named.values())
     with ocp.StandardCheckpointer() as checkpointer:
         checkpointer.save(folder / "linen", variables)
 

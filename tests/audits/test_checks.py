@@ -59,7 +59,7 @@ def changed(model: Any, name: str, change: Callable[[np.ndarray], Any]) -> Any:
     return model.with_parameters({**model.parameters, name: jnp.asarray(change(values))})
 
 
-@pytest.mark.parametrize("name", ["lenet", "digits_cnn"])
+@pytest.mark.parametrize("name", ["lenet", pytest.param("digits_cnn", marks=pytest.mark.slow)])
 def test_a_healthy_network_gives_no_alarm(
     opened: Callable[..., Any], found: Any, digits: Any, name: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 from safetensors import safe_open
 
 from reportgen.embedded import DIGITS, FOLDER, train
@@ -20,6 +21,7 @@ def test_the_shipped_images_are_the_held_out_ones() -> None:
         np.testing.assert_array_equal(shipped["labels"], labels[held_out])
 
 
+@pytest.mark.slow
 def test_training_is_repeatable_and_learns() -> None:
     """Two epochs of the thirty, on some images: the same weights twice, and better than chance."""
     pixels, labels = train.load_digits()

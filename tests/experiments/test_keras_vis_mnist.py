@@ -18,7 +18,7 @@ CAMS = {"gradcam": "plain", "gradcam_guided": "guided", "gradcam_relu": "relu"}
 COUNT = 2
 METHODS = ("occlusion", *RULES, *CAMS)
 # What every run makes: of each kind one.
-SOME = ("weights", "occlusion", "deconvnet", "gradcam_guided")
+SOME = ("weights", "deconvnet", "gradcam_guided")
 
 
 def _each(methods: Iterable[str]) -> list[Any]:
@@ -143,11 +143,12 @@ def test_the_three_are_told_apart(whole: Any) -> None:
     assert {part.title for part in maps} >= set(titles)
 
 
-def test_occlusion_by_blocks_with_the_winning_classes(some: Any, network: Network) -> None:
+@pytest.mark.slow
+def test_occlusion_by_blocks_with_the_winning_classes(whole: Any, network: Network) -> None:
     """A square of 5 × 4 of half grey slides over the image in a margin of 2 × 4 zeros."""
     size = 4
-    assert len(some.groups("occlusion")) == COUNT
-    for blocks in some.groups("occlusion").values():
+    assert len(whole.groups("occlusion")) == COUNT
+    for blocks in whole.groups("occlusion").values():
         heatmap, winning, table = blocks
         x, target = _image(heatmap)
         scores, winners = np.zeros((28, 28)), np.zeros((28, 28), int)
