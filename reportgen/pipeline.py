@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 import platformdirs
 from omegaconf import DictConfig, OmegaConf, open_dict
+from threadpoolctl import threadpool_limits
 
 from reportgen import cards, pages
 from reportgen import config as configuration
@@ -86,7 +87,13 @@ def run(node: DictConfig, *, target: Path, overrides: Sequence[str], progress: P
         report_dir=config.report.dir,
     )
     _start_jax(config)
-    with _place(target, release) as place, Painter() as painter:
+    # BLAS sums in an order that depends on how many threads it has, which a job on one core of
+    # several inherits from whoever imported NumPy. What is summed with it here is small.
+    with (
+        threadpool_limits(1, user_api="blas"),
+        _place(target, release) as place,
+        Painter() as painter,
+    ):
         folder = place.folder
         progress.start("model and images", 1)
         network = open_network(config)
