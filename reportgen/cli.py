@@ -128,7 +128,7 @@ def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
     """Compose the configuration with Hydra and run the task on it, once or as a sweep."""
     import hydra
 
-    from reportgen.compose import conf_dir, no_option, prefer_own_launchers
+    from reportgen.compose import composing_once, conf_dir, no_option, prefer_own_launchers
 
     for override in arguments:
         group, _, value = override.partition("=")
@@ -166,7 +166,8 @@ def _hydra(arguments: list[str], task: Callable[[Any], int]) -> int:
     decorated = hydra.main(str(conf_dir()), "config", version_base="1.3")(remember)
     saved, sys.argv = sys.argv, ["reportgen", *arguments]
     try:
-        decorated()
+        with composing_once(arguments):
+            decorated()
     finally:
         sys.argv = saved
     if multirun:

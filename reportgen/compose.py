@@ -6,7 +6,8 @@ Imports neither NumPy nor pydantic: this is all that ``--help`` and shell comple
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,28 @@ def class_of(keys: Mapping[str, Any], where: str) -> type:
         return get_class(target)
     except Exception as error:
         raise ConfigError(f"{where}._target_ {target!r} cannot be imported: {error}") from error
+
+
+@contextmanager
+def composing_once(arguments: Sequence[str]) -> Iterator[None]:
+    """Spare Hydra the configuration that it composes only to read ``hydra.mode`` in it.
+
+    That is half of what composing takes. The mode is not set by the tree, but may be by an
+    experiment, another folder of configs or an override.
+    """
+    from hydra._internal.hydra import Hydra
+
+    modes = ("hydra.mode", "+hydra.mode", "++hydra.mode", "hydra=", "+hydra=")
+    may_set = ("experiment", "+experiment", *modes, "--config", "-c")
+    if any(argument.startswith(may_set) for argument in arguments):
+        yield
+        return
+    asked = Hydra.get_mode
+    Hydra.get_mode = lambda *_, **__: None  # type: ignore[method-assign]  # the flags decide
+    try:
+        yield
+    finally:
+        Hydra.get_mode = asked  # type: ignore[method-assign]
 
 
 def prefer_own_launchers() -> None:

@@ -30,6 +30,9 @@ from reportgen.compose import conf_dir
 from tests.drawn import drawn
 from tests.models.networks import keras_undrawn
 
+# Several workers compile at once already: XLA's own threads for each program only cost time.
+os.environ.setdefault("XLA_FLAGS", "--xla_cpu_parallel_codegen_split_count=1")
+
 # Hydra closes every logging handler when it sets logging up, and absl's handler (JAX's libraries
 # bring it) closes the stream it was born with: here that is the file pytest captures into.
 absl.logging.get_absl_handler().python_handler.stream = sys.__stderr__

@@ -93,6 +93,7 @@ def test_a_test_of_maps_that_is_left_with_none_is_refused(reportgen: Any, tmp_pa
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.slow
 def test_a_method_that_is_refused_is_told_on_the_page_of_the_sweep(
     reportgen: Any, tmp_path: Path
 ) -> None:

@@ -407,6 +407,7 @@ def test_a_sweep_makes_every_combination_and_an_index(reportgen: Run, tmp_path: 
         assert (sweep / name / "assets" / "thumbnail.png").is_file()
 
 
+@pytest.mark.slow
 def test_a_broken_job_is_listed_and_the_others_run(reportgen: Run, tmp_path: Path) -> None:
     code, _, _ = reportgen(
         "-m", "model=lenett,lenet", "layers=conv1,conv9", "method=predictions", "audit=[]"
@@ -445,9 +446,8 @@ def test_a_bug_is_one_line_and_a_traceback_in_the_log(
     assert list((tmp_path / "outputs").iterdir()) == []
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_process_leaves_nothing(number: int, tmp_path: Path) -> None:
     command = [sys.executable, "-m", "reportgen", "method=[predictions,activations,saliency]"]
     process = subprocess.Popen(command, cwd=tmp_path, stderr=subprocess.PIPE, text=True)

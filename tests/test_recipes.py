@@ -41,8 +41,8 @@ FEW = (
     *("method=[summary,predictions,saliency]", "method.saliency.count=2"),
     *("data.count=2", "audit=[]"),
 )
-# Of a deep network, what needs no program of it: it is described, and has its weights.
-WEIGHTS = ("method=[summary,weights]", "layers=Conv1", "data=none", "audit=[]")
+# What needs no program of a network: it is described, and has its weights.
+WEIGHTS = ("method=[summary,weights]", "data=none", "audit=[]")
 
 
 def write_recipes(folder: Path) -> None:
@@ -111,10 +111,16 @@ def save_keras(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "save", "layers", "framework", "few"),
     [
-        ("linen", save_linen, ("stem", "conv0", "bn1", "head"), "Flax Linen", FEW),
-        ("nnx", save_nnx, ("stages.0.1", "norm", "head"), "Flax nnx", FEW),
+        (
+            "linen",
+            save_linen,
+            ("stem", "conv0", "bn1", "head"),
+            "Flax Linen",
+            (*WEIGHTS, "layers=stem"),
+        ),
+        ("nnx", save_nnx, ("stages.0.1", "norm", "head"), "Flax nnx", (*WEIGHTS, "layers=head")),
         ("function", save_function, ("conv1", "relu", "out"), "plain function", FEW),
-        ("keras", save_keras, ("Conv1", "block_1_depthwise"), "Keras", WEIGHTS),
+        ("keras", save_keras, ("Conv1", "block_1_depthwise"), "Keras", (*WEIGHTS, "layers=Conv1")),
     ],
 )
 def test_a_recipe_goes_through(
@@ -152,6 +158,7 @@ def test_a_recipe_goes_through(
     assert {*layers} <= {line.split()[0] for line in listing.splitlines() if line.strip()}
 
 
+@pytest.mark.slow  # two whole runs
 def test_the_command_line_of_the_readme_names_the_same_network(
     reportgen: Callable[..., tuple[int, str, str]],
     tmp_path: Path,

@@ -25,6 +25,7 @@ Run = Callable[..., tuple[int, str, str]]
 FEW = ("method=weights", "layers=conv1", "audit=[]")
 
 
+@pytest.mark.slow
 def test_a_sweep_is_archived_verified_and_refused_the_second_time(
     reportgen: Run, tmp_path: Path
 ) -> None:

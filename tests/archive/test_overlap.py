@@ -42,6 +42,7 @@ def sums(tmp_path_factory: pytest.TempPathFactory) -> str:
     return made
 
 
+@pytest.mark.slow
 def test_drawing_beside_the_computation_changes_no_byte(
     sums: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

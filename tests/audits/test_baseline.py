@@ -47,6 +47,7 @@ def test_equal_runs_beside_a_baseline_are_equal_files(reportgen: Command, health
     assert Path("one/SHA256SUMS").read_text() == Path("other/SHA256SUMS").read_text()
 
 
+@pytest.mark.slow
 def test_a_whole_run_of_a_network_beside_itself(reportgen: Command, healthy: Path) -> None:
     alone = _results(str(healthy))
     assert reportgen(*STRICT, f"baseline={healthy}", "report.dir=one")[0] == 0

@@ -62,7 +62,7 @@ def traced_anew() -> Iterator[None]:
         forget()
 
 
-@pytest.mark.parametrize("name", ["lenet", "digits_cnn"])
+@pytest.mark.parametrize("name", ["lenet", pytest.param("digits_cnn", marks=pytest.mark.slow)])
 def test_embedded_networks_pass(opened: Any, digits: Any, judged: Any, name: str) -> None:
     model = opened(f"model={name}")
     assert model.kernels is not None  # lowered

@@ -80,6 +80,7 @@ def test_table_and_diagram(whole: Any) -> None:
     assert kinds == [("conv1", "conv"), ("conv2", "conv"), ("dense1", "dense"), ("dense2", "dense")]
 
 
+@pytest.mark.slow
 def test_first_filters_are_grey(some: Any, model: Any) -> None:
     kernel = np.asarray(model.parameters["conv1.kernel"])[:, :, 0].transpose(2, 0, 1)
     (montage,) = (b for b in some.groups("weights")["conv1"] if isinstance(b, Montage))

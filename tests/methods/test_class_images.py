@@ -82,6 +82,7 @@ def test_pixels_stay_in_the_range(lenet: Model) -> None:
     assert pictures.max() == 140
 
 
+@pytest.mark.slow
 def test_a_picture_depends_on_nothing_but_its_class_and_key(
     lenet: Model, base: class_score.ClassImages
 ) -> None:

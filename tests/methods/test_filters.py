@@ -358,6 +358,7 @@ def test_the_classic_job_costs_a_fifth() -> None:
     assert cuts(sides, 64, 64) == ()
 
 
+@pytest.mark.slow
 def test_bfloat16_is_the_same_but_for_its_digits(golden: Any, small: Any) -> None:
     model = small(golden)
     half = in_bfloat16(model)

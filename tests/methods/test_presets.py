@@ -103,6 +103,7 @@ def test_a_network_of_16_bits_is_said_and_climbs_too(
     assert (scores[0] != scores[1]).all()
 
 
+@pytest.mark.slow
 def test_several_pictures_of_a_unit_lie_in_a_row(
     run_method: Callable[..., Any], averaged: Any
 ) -> None:
@@ -119,6 +120,7 @@ def test_several_pictures_of_a_unit_lie_in_a_row(
     assert "less 1 × score × cosine of Gram matrices" in montage.caption.formula
 
 
+@pytest.mark.slow
 def test_a_class_is_recognised_in_its_picture(run_method: Callable[..., Any]) -> None:
     result = run_method(
         "class_images",

@@ -186,6 +186,7 @@ def test_other_procedures_climb_too(preset: str, lenet: Model, digits: Any) -> N
     assert (made.last > made.first + 5).all()
 
 
+@pytest.mark.slow
 def test_a_picture_depends_on_nothing_but_its_unit_and_key(lenet: Model) -> None:
     job = _plan(lenet, "lucid", steps=STEPS)
     base = _made(lenet, job, [1, 5, 7])
@@ -205,6 +206,7 @@ def test_one_compilation_serves_units_keys_and_numbers(lenet: Model) -> None:
     assert compilations() == before
 
 
+@pytest.mark.slow
 def test_images_of_one_unit_differ_where_diversity_asks_for_it(lenet: Model) -> None:
     @jax.jit
     def measured(model: Any, pictures: jax.Array) -> jax.Array:

@@ -236,7 +236,9 @@ def drawn_pooling(random: np.random.Generator) -> tuple[Function, np.ndarray]:
     return run, random.integers(-2, 3, (2, *sizes, 3)).astype(np.float32)
 
 
-@pytest.mark.parametrize("first", [0, pytest.param(8, marks=pytest.mark.slow), 16])
+@pytest.mark.parametrize(
+    "first", [0, *(pytest.param(first, marks=pytest.mark.slow) for first in (8, 16))]
+)
 def test_poolings_of_any_kind(first: int) -> None:
     """Eight of them, each by its seed."""
     cases: dict[Any, Case] = {}
@@ -303,6 +305,7 @@ def known(name: str, dtype: Any = np.float32) -> tuple[Function, tuple[np.ndarra
     return convolution(**params), arguments
 
 
+@pytest.mark.slow
 def test_convolutions_of_known_networks() -> None:
     assert_all_same({name: (*known(name), True) for name in KNOWN})
 

@@ -107,8 +107,11 @@ def assert_same(got: Any, expected: Any, atol: float = 2e-5) -> None:
 
 CONVOLUTION = "conv_general_dilated"
 NETWORKS = [
-    *("lenet", "linen", "keras"),
-    *(pytest.param(name, marks=pytest.mark.slow) for name in ("squeezenet1_0", "resnet18")),
+    *("lenet", "keras"),
+    *(
+        pytest.param(name, marks=pytest.mark.slow)
+        for name in ("linen", "squeezenet1_0", "resnet18")
+    ),
 ]
 
 

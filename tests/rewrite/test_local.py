@@ -107,7 +107,9 @@ def drawn_layer(random: np.random.Generator, x: jax.Array) -> Function:
     return lambda x: (x - x.mean(axis=-1, keepdims=True)) * scale
 
 
-@pytest.mark.parametrize("seed", range(16))
+@pytest.mark.parametrize(
+    "seed", [*range(8), *(pytest.param(seed, marks=pytest.mark.slow) for seed in range(8, 16))]
+)
 def test_any_operations_one_behind_the_other(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "_WORTH", 2.0)
     random = np.random.default_rng(seed)

@@ -83,7 +83,11 @@ def _golden(name: str) -> dict[str, np.ndarray]:
 
 
 @pytest.mark.parametrize(
-    "name", ["alexnet", "caffenet", "vgg16", "googlenet", "googlenet_bn", "squeezenet1_0"]
+    "name",
+    [
+        *("alexnet", "caffenet", "googlenet_bn", "squeezenet1_0"),
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("vgg16", "googlenet")),
+    ],
 )
 def test_convolutions_at_full_width_against_what_pytorch_computed(
     name: str, composed: Callable[..., Any]
