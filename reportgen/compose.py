@@ -75,9 +75,8 @@ def composing_once(arguments: Sequence[str]) -> Iterator[None]:
     """
     from hydra._internal.hydra import Hydra
 
-    modes = ("hydra.mode", "+hydra.mode", "++hydra.mode", "hydra=", "+hydra=")
-    may_set = ("experiment", "+experiment", *modes, "--config", "-c")
-    if any(argument.startswith(may_set) for argument in arguments):
+    may_set = ("experiment", "hydra=", "hydra.mode", "hydra.searchpath", "--config", "-c")
+    if any(argument.lstrip("+").startswith(may_set) for argument in arguments):
         yield
         return
     asked = Hydra.get_mode

@@ -203,8 +203,9 @@ def _take(sweep: Path, places: list[Mapping[str, Any]]) -> None:
 
 
 def _hold_to(cores: list[int]) -> None:
-    # XLA, Typst and BLAS start as many threads as there are cores that they may run on. XLA's own
-    # flags (xla_cpu_multi_thread_eigen, intra_op_parallelism_threads) change nothing in jax 0.10.
+    # XLA and Typst start as many threads as there are cores that they may run on; BLAS has one in
+    # every report. XLA's own flags (xla_cpu_multi_thread_eigen, intra_op_parallelism_threads)
+    # change nothing in jax 0.10.
     if hasattr(os, "sched_setaffinity"):
         os.sched_setaffinity(0, cores)
     else:

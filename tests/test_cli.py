@@ -18,7 +18,9 @@ from urllib.parse import quote
 
 import numpy as np
 import pytest
+from hydra._internal.hydra import Hydra
 
+from reportgen.compose import composing_once
 from reportgen.embedded import FOLDER
 from tests.linear import LINEAR, NOT_FINITE
 
@@ -131,6 +133,24 @@ def test_bad_input_gets_one_clear_message_and_leaves_nothing(
     assert "Traceback" not in said
     assert said.count("error:") == 1
     assert list(tmp_path.rglob("*")) in ([], [tmp_path / "outputs"])
+
+
+@pytest.mark.parametrize(
+    ("argument", "spared"),
+    [
+        *((argument, True) for argument in ("seed=1", "-m", "hydra.sweep.dir=x", "--cfg=job")),
+        *((argument, False) for argument in ("experiment=quick", "+experiment=quick")),
+        *((argument, False) for argument in ("hydra.mode=MULTIRUN", "++hydra.mode=MULTIRUN")),
+        *((argument, False) for argument in ("hydra.searchpath=[file://x]", "--config-dir", "-cd")),
+    ],
+)
+def test_hydra_looks_for_its_mode_only_where_something_may_set_it(
+    argument: str, spared: bool
+) -> None:
+    asked = Hydra.get_mode
+    with composing_once(["model=lenet", argument]):
+        assert (Hydra.get_mode is not asked) == spared
+    assert Hydra.get_mode is asked
 
 
 # All methods of the default report, with fewer layers and steps: most of its time goes into

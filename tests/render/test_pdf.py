@@ -172,7 +172,7 @@ def test_the_ledger_is_in_the_pdf(reader):
     assert "report.html and assets/" in last
 
 
-# One in Typst's own notation by default; those in HTML's are printed as they are all the more.
+# By default the one in Typst's notation, which is what the PDF is set in, and the longest.
 @pytest.mark.parametrize(
     "name",
     [
