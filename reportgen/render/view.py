@@ -182,7 +182,6 @@ def _facts(report: Report) -> list[View]:
         _row("Data", f"{images}, {data.source}" if data.count else "no images"),
         _row("Device", made.device),
         _row("Created", made.created),
-        _row("Known answers", made.known_answers.words if made.known_answers else ""),
     )
 
 
@@ -252,6 +251,7 @@ def _provenance_rows(made: Provenance) -> list[View]:
         _row("reportgen", made.reportgen),
         _row("Python", made.python),
         _row("Device", made.device),
+        _row("Known answers", made.known_answers.words if made.known_answers else ""),
         _row("Seed", str(made.seed)),
         _row("Config, SHA-256", made.config_sha256, "code"),
         _row("Git commit", commit, "code"),
